@@ -45,10 +45,10 @@ class Composer:
             found.append(Apex(apex, _records(soa)[0][len(OWNER_IS_QNAME) :]))
         return tuple(found)
 
-    def delta(self, state: State, changed: Iterable[CanonicalName]) -> Delta:
+    def delta(self, state: State, changed: Iterable[CanonicalName], *, with_borrowers: bool = True) -> Delta:
         """Return the nodes of *changed* names and of those that borrowed from them."""
         nodes: dict[bytes, Node | None] = {}
-        for name in self._with_borrowers(changed):
+        for name in self._with_borrowers(changed) if with_borrowers else changed:
             nodes[name] = self._node(name) if self._zones.exists(name) else None
             if nodes[name] is None:
                 self._remember(name, frozenset())

@@ -1,0 +1,54 @@
+"""The resolver of `chase` for a loop that is not asyncio's: it runs in a thread, and results wake the loop.
+
+I/O: a thread, a socket pair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import socket
+import threading
+from typing import Generic, TypeVar
+
+from headlessdns.server.chase import Resolver
+from headlessdns.wire.respond import Chase, Chased
+
+T = TypeVar("T")
+
+
+class BackgroundResolver(Generic[T]):
+    """Looks names up in a thread.
+
+    Attributes:
+        wake: Readable when there are results to `collect`.
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.wake, self._waker = socket.socketpair()
+        self.wake.setblocking(False)
+        self._waker.setblocking(False)
+        self._results: collections.deque[tuple[T, Chased]] = collections.deque()
+        self._resolver = Resolver(address)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True, name="resolver").start()
+
+    def submit(self, chase: Chase, token: T) -> None:
+        """Look *chase* up; *token* comes back with the result."""
+        asyncio.run_coroutine_threadsafe(self._run(chase, token), self._loop)
+
+    async def _run(self, chase: Chase, token: T) -> None:
+        self._results.append((token, await self._resolver.look_up(chase)))
+        with contextlib.suppress(BlockingIOError):  # full means that the loop will wake anyway
+            self._waker.send(b"\x00")
+
+    def collect(self) -> list[tuple[T, Chased]]:
+        """Return the results since the last call; never blocks."""
+        with contextlib.suppress(BlockingIOError):
+            self.wake.recv(4096)
+        results = []
+        with contextlib.suppress(IndexError):
+            while True:
+                results.append(self._results.popleft())
+        return results

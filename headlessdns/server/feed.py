@@ -1,0 +1,82 @@
+"""A worker's end of the feed: its set-up, its table, and the report that says it is alive.
+
+I/O: one stream socket, shared with the parent. Its end of file means that the parent is gone.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from headlessdns.metrics.counters import Counters
+from headlessdns.server import framing
+from headlessdns.server.framing import FrameKind, FrameReader, Setup
+from headlessdns.wire.answers import Table
+
+REPORT_INTERVAL_S = 0.5
+_READ_OCTETS = 1 << 20
+
+
+class ParentGoneError(Exception):
+    """The feed has ended: nobody keeps this worker's table up to date any more."""
+
+
+class Feed:
+    """Keeps *table* up to date."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.table = Table()
+        self.socket = sock
+        self._reader = FrameReader()
+        self._next_report_s = 0.0
+
+    def load(self) -> Setup:
+        """Block until set-up and a complete table have come, and return the set-up."""
+        setup = None
+        while True:
+            self.report(None)
+            data = self.socket.recv(_READ_OCTETS)
+            if not data:
+                raise ParentGoneError
+            for kind, payload in self._reader.feed(data):
+                if kind == FrameKind.SETUP:
+                    setup = framing.decode_setup(payload)
+                elif kind == FrameKind.DELTA:
+                    self.table.apply(framing.decode_delta(payload))
+                elif kind == FrameKind.COMPLETE and setup is not None:
+                    self.socket.setblocking(False)
+                    return setup
+
+    def apply_pending(self) -> None:
+        """Apply every whole frame that has come; never blocks.
+
+        Raises:
+            ParentGoneError: The feed has ended.
+        """
+        while True:
+            try:
+                data = self.socket.recv(_READ_OCTETS)
+            except BlockingIOError:
+                return
+            if not data:
+                raise ParentGoneError
+            for kind, payload in self._reader.feed(data):
+                if kind == FrameKind.DELTA:
+                    self.table.apply(framing.decode_delta(payload))
+            if len(data) < _READ_OCTETS:
+                return
+
+    def report(self, counters: Counters | None) -> None:
+        """Send *counters* and so a sign of life, if it is time."""
+        now_s = time.monotonic()
+        if now_s < self._next_report_s:
+            return
+        self._next_report_s = now_s + REPORT_INTERVAL_S
+        try:
+            self.socket.send(
+                framing.encode(FrameKind.REPORT, counters.report() if counters else None), socket.MSG_DONTWAIT
+            )
+        except BlockingIOError:
+            return  # the parent is busy; it will see the next one
+        except OSError as error:
+            raise ParentGoneError from error
