@@ -7,21 +7,20 @@ one frame. A query never comes here. I/O: through the parts that it wires.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import logging
-import os
 import secrets
 import signal
-import socket
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 
 from headlessdns import __version__, names
+from headlessdns.cluster import manifests
 from headlessdns.cluster.objects import Event, Kind, ObjectRef
 from headlessdns.cluster.snapshot import Snapshot, Touched
 from headlessdns.config import ServeConfig
@@ -29,11 +28,11 @@ from headlessdns.errors import ConfigError, Fault
 from headlessdns.names import CanonicalName
 from headlessdns.records import derive, rules
 from headlessdns.records.derive import Deriver
-from headlessdns.records.rrset import Type
 from headlessdns.records.rules import PodNames, Settings
 from headlessdns.records.zone import Zones
 from headlessdns.server import sockets
 from headlessdns.server.framing import Setup
+from headlessdns.server.mmsg import IS_AVAILABLE
 from headlessdns.server.supervisor import Supervisor
 from headlessdns.wire.answers import Delta, State
 from headlessdns.wire.compose import Composer
@@ -44,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK_NAMES = 2000  # of a whole table, so that a worker that loads one still reports
 _OWN_SOURCE = ObjectRef("Zone", "", "")
+_STALE_CHECK_S = 1.0
 _SERIALS_AHEAD = 3600  # reserved at a time, so that the file is not written at every change
 
 
@@ -136,3 +136,260 @@ class Pipeline:
                     if self.zones.rrsets(name):
                         return name
         return None
+
+
+class Application:
+    """A running server.
+
+    Attributes:
+        pipeline: From events to frames.
+        supervisor: The workers.
+        is_leaving: SIGTERM has come; answers go on for the lameduck time.
+    """
+
+    def __init__(self, config: ServeConfig) -> None:
+        """Bind, and read manifests, so that what is wrong shows before anything runs.
+
+        Raises:
+            HeadlessDNSError: The server cannot start; the text says what to do.
+        """
+        self._config = config
+        self._serials = SerialFile(config.serial_file)
+        self._identity = _identity(config)
+        self._manifests = None
+        if config.manifests:
+            self._manifests = manifests.read(
+                config.manifests, namespaces=config.namespaces, label_selector=config.label_selector
+            )
+        self._listeners = sockets.bind_listeners([tuple(address) for address in config.listen])
+        self.addresses = [
+            (listen.host, listener.getsockname()[1])
+            for listen, listener in zip(config.listen, self._listeners, strict=True)
+        ]
+        self.pipeline = Pipeline(config, settings_of(config, self.addresses), self._serials.read())
+        setup = Setup(self._identity, tuple(self.addresses), (), tuple(config.resolver) if config.resolver else None)
+        workers = config.workers if IS_AVAILABLE else 1
+        self.supervisor = Supervisor(setup, self._listeners, workers, self.pipeline.whole_table)
+        self.reflector: Reflector | None = None
+        self.is_leaving = False
+        self._flush: asyncio.Handle | None = None
+
+    def take(self, event: Event) -> None:
+        """Take in one event; all that come before the loop is free again are one step."""
+        self.pipeline.take(event)
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_soon(self._step)
+
+    def _step(self) -> None:
+        self._flush = None
+        was_ready = self.pipeline.is_ready
+        delta = self.pipeline.step(time.time())
+        if delta is not None:
+            self.supervisor.publish(delta)
+            self._serials.reserve(max(self.pipeline.zones.serials.values()))
+        if self.pipeline.is_ready and not was_ready:
+            gc.freeze()  # what the first lists brought stays; the collector need not walk it again and again
+            log.info("ready: Services and EndpointSlices are listed")
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, and return the exit code."""
+        leave = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, leave.set)
+        async with contextlib.AsyncExitStack() as stack:
+            for listener in self._listeners:
+                stack.callback(listener.close)
+            http_url = await stack.enter_async_context(self._http())
+            sources = await self._start_sources()
+            stack.push_async_callback(_cancel, sources)
+            await self.supervisor.start()
+            stack.push_async_callback(self.supervisor.stop)
+            self._say_hello(http_url)
+            await self._until(leave, sources)
+            self.is_leaving = True
+            log.info("leaving: not ready any more, answering on for %g s", self._config.lameduck_s)
+            leave.clear()
+            with contextlib.suppress(TimeoutError):  # a second signal cuts the wait short
+                await asyncio.wait_for(leave.wait(), self._config.lameduck_s)
+        return 0
+
+
+    @contextlib.asynccontextmanager
+    async def _http(self) -> AsyncIterator[str]:
+        """Serve metrics and health for as long as the context is open; yields the address, or nothing."""
+        if self._config.http is None:
+            yield ""
+            return
+        from headlessdns.metrics import http  # aiohttp costs 0.1 s; it is not needed without
+
+        async with http.serve(self._config.http, self.facts) as url:
+            yield url
+
+    async def _start_sources(self) -> list[asyncio.Task[None]]:
+        """Start what brings events, and take in those that are there already."""
+        config = self._config
+        if self._manifests is not None:
+            for event in self._manifests.events():
+                self.pipeline.take(event)
+            self._step()
+            for line in self._manifests.warnings:
+                log.warning("%s", line)
+            watch = manifests.watch_manifests(config.manifests, self._take_all, since=self._manifests)
+            return [asyncio.create_task(watch, name="manifests")]
+        self._step()  # an empty table that says "not ready" is a table
+        return []
+
+    def _take_all(self, events: list[Event]) -> None:
+        for event in events:
+            self.take(event)
+
+    async def _until(self, leave: asyncio.Event, sources: list[asyncio.Task[None]]) -> None:
+        """Wait until *leave* is set. A source that ends is a bug, and is seen.
+
+        Every second the age of the API's last word is looked at.
+        """
+        while not leave.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leave.wait(), _STALE_CHECK_S)
+            for source in sources:
+                if source.done():
+                    source.result()
+                    raise AssertionError(f"{source.get_name()} has ended")
+
+    def _say_hello(self, http_url: str) -> None:
+        """Tell a person what is served where, and what to try."""
+        where = ", ".join(sockets.show(host, port) for host, port in self.addresses)
+        zone = names.to_text(self.pipeline.zones.settings.zone).rstrip(".")
+        log.info("headlessdns %s answers %s on %s (UDP and TCP)", __version__, zone, where)
+        if http_url:
+            log.info("metrics and health on %s", http_url)
+        if self._manifests is not None:
+            skipped = sum(self._manifests.skipped.values())
+            counts = ", ".join(
+                f"{self.pipeline.snapshot.count(kind)} {kind.value}s"
+                for kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.POD)
+            )
+            log.info("read %s; %d objects of other kinds were skipped", counts, skipped)
+        name = self.pipeline.example_name()
+        if name is not None:
+            host, port = self.addresses[0]
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+            log.info("try: dig @%s -p %d %s", host, port, names.to_text(name).rstrip("."))
+
+
+def settings_of(config: ServeConfig, addresses: list[tuple[str, int]]) -> Settings:
+    """Return what *config* says about records.
+
+    Args:
+        config: The settings.
+        addresses: Where the server listens; a concrete one is the name server's address where nothing else is known.
+    """
+    reverse = tuple(zone for network in config.reverse for zone in names.reverse_zones(network))
+    own = config.ns_address
+    if not own and config.service is None:
+        own = tuple(dict.fromkeys(host for host, _ in addresses if not sockets.is_wildcard(host)))
+    return Settings(
+        zone=config.zone,
+        reverse=tuple(dict.fromkeys(reverse)) or (names.IN_ADDR_ARPA, names.IP6_ARPA),
+        pods=config.pods,
+        endpoint_pod_names=config.endpoint_pod_names,
+        endpoint_ttl_s=config.ttl_s,
+        cluster_ip_ttl_s=config.cluster_ip_ttl_s,
+        negative_ttl_s=config.negative_ttl_s,
+        ns_name=config.ns_name or derive.default_ns_name(config.zone),
+        ns_addresses=own,
+    )
+
+
+def _identity(config: ServeConfig) -> Identity:
+    return Identity(
+        server_id=config.server_id,
+        version=f"headlessdns {__version__}",
+        is_chaos_on=config.chaos,
+        cookie_secret=_cookie_secret(config.cookie_secret_file),
+        has_resolver=config.resolver is not None,
+    )
+
+
+def _cookie_secret(path: Path | None) -> bytes:
+    """Return the key of the cookies: from a file, so that replicas take each other's, else at random.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
+    if path is None:
+        return secrets.token_bytes(SECRET_OCTETS)
+    expected = f"{SECRET_OCTETS} octets, or {2 * SECRET_OCTETS} hexadecimal digits"
+    remedy = f"make one with: head -c {SECRET_OCTETS} /dev/urandom > {path}"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        fault = Fault(f"--cookie-secret-file {path}", error.strerror or str(error), expected, remedy)
+        raise ConfigError([fault]) from error
+    if len(data) == SECRET_OCTETS:
+        return data
+    with contextlib.suppress(ValueError):
+        decoded = bytes.fromhex(data.decode("ascii", "replace").strip())
+        if len(decoded) == SECRET_OCTETS:
+            return decoded
+    raise ConfigError([Fault(f"--cookie-secret-file {path}", f"{len(data)} octets", expected, remedy)])
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(config: ServeConfig) -> int:
+    """Serve as *config* says and return the exit code.
+
+    Raises:
+        HeadlessDNSError: The server cannot start; the text says what to do.
+    """
+    gc.set_threshold(100_000, 20, 50)  # objects come in bulk and stay: the defaults would walk them over and over
+    return asyncio.run(_run(config))
+
+
+async def _run(config: ServeConfig) -> int:
+    return await Application(config).run()
+
+
+class SerialFile:
+    """Remembers a serial that no earlier run has gone beyond, so that serials grow across restarts.
+
+    The file holds a serial that is reserved ahead; without a file the clock alone has to do, which is enough for as long
+    as zones change less than once a second on average.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._reserved = 0
+
+    def read(self) -> int:
+        """Return the reserved serial, 0 where there is none.
+
+        Raises:
+            ConfigError: The file cannot be read, or holds something else.
+        """
+        if self._path is None or not self._path.exists():
+            return 0
+        try:
+            text = self._path.read_text().strip()
+            return int(text) if text else 0
+        except (OSError, ValueError) as error:
+            fault = Fault(f"--serial-file {self._path}", str(error), "one number", "remove the file to begin anew")
+            raise ConfigError([fault]) from error
+
+    def reserve(self, serial: int) -> None:
+        """Make sure that *serial* is reserved; a disk that fails is logged, answers go on."""
+        if self._path is None or serial < self._reserved:
+            return
+        self._reserved = serial + _SERIALS_AHEAD
+        try:
+            partial = self._path.with_name(self._path.name + ".new")
+            partial.write_text(f"{self._reserved}\n")
+            partial.replace(self._path)
+        except OSError as error:
+            log.warning("cannot keep the serial in %s: %s; serials may go back after a restart", self._path, error)

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import yaml
@@ -51,7 +51,9 @@ class Note(Enum):
     """Something that is allowed and yet may surprise; the value is said once, before the objects concerned."""
 
     NO_CLUSTER_IP = "no clusterIP is written and there is no API server to allocate one, so these have no address"
-    NO_SERVICE_LABEL = "EndpointSlices without the label kubernetes.io/service-name belong to no Service and are skipped"
+    NO_SERVICE_LABEL = (
+        "EndpointSlices without the label kubernetes.io/service-name belong to no Service and are skipped"
+    )
     NUMERIC_EXTERNAL_NAME = "externalName is an address, which DNS takes for a name that does not exist"
     ODD_HOSTNAME = "a hostname is no DNS label, so its endpoint is named by its address"
 
@@ -153,37 +155,44 @@ def _field(path: Path) -> str:
 
 def _shown(value: object) -> str:
     """Return *value* as found in a document, short enough for one line."""
-    text = json.dumps(value, default=str) if isinstance(value, (str, int, float, bool, type(None))) else _WORDS[type(value)]
+    text = _WORDS.get(type(value)) or json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-_WORDS: dict[type, str] = {dict: "a mapping", list: "a list", set: "a set", bytes: "octets", tuple: "a pair"}
+_WORDS: dict[type, str] = {dict: "a mapping", list: "a list", set: "a set", bytes: "octets"}
 
 
 # YAML and JSON
 
+_KEEP_ONE = "keep the one that is meant"  # YAML and JSON would silently take the last
 
-class _Checks:
-    """What both YAML loaders check beyond YAML: keys are unique, and dates stay text as they do in kubectl."""
 
-    yaml_implicit_resolvers = {
+class _Checks(Composer):
+    """What both YAML loaders check beyond YAML: keys are unique, and dates stay text as they do in kubectl.
+
+    Attributes:
+        twice: Where the document composed last has a key that its mapping has already.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
         first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in Resolver.yaml_implicit_resolvers.items()
     }
+    twice: list[yaml.ScalarNode]
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[misc]  # the loader behind it
+    def compose_document(self) -> yaml.Node | None:
+        self.twice = []
+        return super().compose_document()
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise _DuplicateKeyError(None, None, f"the key {key.value!r} twice in one mapping", key.start_mark)
+                    self.twice.append(key)
                 seen.add(key.value)
         return node
-
-
-class _DuplicateKeyError(yaml.MarkedYAMLError):
-    """A mapping has a key twice, and YAML would silently keep the last."""
 
 
 class _PythonLoader(_Checks, yaml.SafeLoader):
@@ -193,9 +202,9 @@ class _PythonLoader(_Checks, yaml.SafeLoader):
 _Loader: type[Any] = _PythonLoader
 
 if yaml.__with_libyaml__:
-    from yaml.cyaml import CParser
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]  # PyYAML has no other public place for it
 
-    class _FastLoader(_Checks, Composer, CParser, SafeConstructor, Resolver):  # type: ignore[misc]  # as yaml.cyaml does
+    class _FastLoader(_Checks, CParser, SafeConstructor, Resolver):
         """The parser of libyaml below a composer in Python.
 
         The composer of libyaml recurses in C: 100,000 brackets overflow the stack and end the process. In Python
@@ -222,6 +231,9 @@ def _yaml_documents(octets: bytes, file: str, faults: list[Fault]) -> Iterator[t
             number += 1
             node = loader.get_node()
             place = _Place(file, number, node)
+            if loader.twice:
+                faults += [_twice(key, file, number) for key in loader.twice]
+                continue
             try:
                 value = loader.construct_document(node)
             except yaml.YAMLError as error:
@@ -238,11 +250,14 @@ def _yaml_documents(octets: bytes, file: str, faults: list[Fault]) -> Iterator[t
         faults.append(Fault(file, "values nested hundreds deep", "a Kubernetes manifest", "take the file out"))
 
 
+def _twice(key: yaml.ScalarNode, file: str, number: int) -> Fault:
+    where = f"{file}:{key.start_mark.line + 1}: document {number}"
+    return Fault(where, f"the key {key.value} twice in one mapping", "each key once", _KEEP_ONE)
+
+
 def _syntax_fault(error: yaml.YAMLError, file: str, number: int) -> Fault:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{file}:{mark.line + 1}: document {number}" if mark else f"{file}: document {number}"
-    if isinstance(error, _DuplicateKeyError):
-        return Fault(where, error.problem or "", "each key once", "keep the one that is meant")
     if mark:
         problem = getattr(error, "problem", None) or str(error)
         return Fault(where, f"{problem} (column {mark.column + 1})", "YAML", "correct the line, or the one before it")
@@ -276,15 +291,18 @@ def _json_documents(octets: bytes, file: str, faults: list[Fault]) -> Iterator[t
     except UnicodeDecodeError:
         faults.append(Fault(file, "octets that are no UTF-8", "JSON in UTF-8", "save the file as UTF-8 text"))
     except _DuplicateJSONKeyError as error:
-        faults.append(_Place(file, number).fault((), f"the key {error} twice in one object", "each key once", _KEEP_ONE))
+        faults.append(
+            _Place(file, number).fault((), f"the key {error} twice in one object", "each key once", _KEEP_ONE)
+        )
     except json.JSONDecodeError as error:
         where = f"{file}:{error.lineno}: document {number}"
         faults.append(Fault(where, f"{error.msg} (column {error.colno})", "JSON", "correct the line"))
     except (RecursionError, ValueError):  # ValueError: an integer of thousands of digits
-        faults.append(Fault(file, "values nested or written beyond measure", "a Kubernetes manifest", "take the file out"))
+        faults.append(
+            Fault(file, "values nested or written beyond measure", "a Kubernetes manifest", "take the file out")
+        )
 
 
-_KEEP_ONE = "keep the one that is meant"
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -404,7 +422,9 @@ def _convert(value: Any, kind: Kind, place: _Place) -> tuple[Object | None, list
             if len(faults) == MAX_FAULTS_PER_OBJECT:
                 return None, faults
             continue
-        object.metadata.namespace = (object.metadata.namespace or DEFAULT_NAMESPACE) if RESOURCES[kind].namespaced else ""
+        object.metadata.namespace = (
+            (object.metadata.namespace or DEFAULT_NAMESPACE) if RESOURCES[kind].namespaced else ""
+        )
         return object, faults
     return None, faults
 
@@ -434,7 +454,7 @@ _PLACEHOLDERS: dict[str, Any] = {"metadata": {"name": "-"}, "name": "-", "port":
 
 def _type_remedy(expected: str, found: object) -> str:
     if expected == "str" and isinstance(found, bool):
-        return "put it in quotes: YAML reads yes, no, on, off, true and false as truth values"
+        return "put it in quotes; YAML reads yes, no, on, off, true and false as truth values"
     if expected == "str" and isinstance(found, (int, float)):
         return f'put it in quotes: "{found}"'
     if expected == "int" and isinstance(found, str):
@@ -481,7 +501,7 @@ MAX_SUBDOMAIN_OCTETS = 253  # RFC 1123 as Kubernetes counts it, without length o
 
 
 def is_subdomain(text: str) -> bool:
-    """Tell whether *text* is a DNS subdomain as Kubernetes has it: labels of RFC 1123 in lower case, 253 octets at most."""
+    """Tell whether *text* is a DNS subdomain as Kubernetes has it: RFC 1123 in lower case, 253 octets at most."""
     return len(text) <= MAX_SUBDOMAIN_OCTETS and _SUBDOMAIN.match(text) is not None
 
 
@@ -531,15 +551,21 @@ _PORT = _Rule(lambda port: 1 <= port <= 65535, "a port number, 1 to 65535", "wri
 _PROTOCOL = _one_of("TCP", "UDP", "SCTP")
 _CLUSTER_IP = _Rule(lambda text: text in ("", "None") or _is_ip(text), 'an IP address, or "None"', "correct it")
 _IP = _Rule(lambda text: not text or _is_ip(text), "an IP address", "correct it")
+_AS_CLUSTER_IP = ("the same as clusterIP", "make them agree, or leave clusterIPs out")
 _SERVICE_TYPE = _one_of("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _EXTERNAL_NAME = _Rule(_is_domain, "a domain name such as db.example.com, in lower case", "write where it leads")
 _TTL = _Rule(_is_ttl, f"seconds, 0 to {MAX_TTL_S}", 'write whole seconds in quotes, such as "30"')
 _COUNT = _Rule(lambda count: count >= 0, "0 or more", "correct it")
-_SAME_FIRST = _Rule(lambda pair: pair[0] == pair[1][0], "clusterIP as the first of clusterIPs", "make them agree")
 _ADDRESS = {
-    "IPv4": _Rule(_is_ipv4, "an IPv4 address, as addressType says", "correct it, or move it to a slice of its own type"),
-    "IPv6": _Rule(_is_ipv6, "an IPv6 address, as addressType says", "correct it, or move it to a slice of its own type"),
-    "FQDN": _Rule(_is_domain, "a domain name, as addressType says", "correct it, or move it to a slice of its own type"),
+    "IPv4": _Rule(
+        _is_ipv4, "an IPv4 address, as addressType says", "correct it, or move it to a slice of its own type"
+    ),
+    "IPv6": _Rule(
+        _is_ipv6, "an IPv6 address, as addressType says", "correct it, or move it to a slice of its own type"
+    ),
+    "FQDN": _Rule(
+        _is_domain, "a domain name, as addressType says", "correct it, or move it to a slice of its own type"
+    ),
 }
 _ADDRESS_TYPE = _one_of(*_ADDRESS)
 
@@ -571,7 +597,7 @@ def _service_rules(service: Service) -> Iterator[_Checked]:
     for index, address in enumerate(spec.cluster_ips or ()):
         yield ("spec", "clusterIPs", index), address, _CLUSTER_IP
     if spec.cluster_ip and spec.cluster_ips:
-        yield ("spec", "clusterIPs", 0), (spec.cluster_ip, spec.cluster_ips), _SAME_FIRST
+        yield ("spec", "clusterIPs", 0), spec.cluster_ips[0], _Rule(spec.cluster_ip.__eq__, *_AS_CLUSTER_IP)
     for index, port in enumerate(spec.ports or ()):
         yield from _port_rules(("spec", "ports", index), port.name, port.port, port.protocol)
 

@@ -62,16 +62,18 @@ class Zones:
         self._before: dict[_RRsetKey, RRset | None] = {}
         self._dirty: set[CanonicalName] = set()
         self._apex_set = frozenset(self.apexes)
+        self._apex_lengths = frozenset(map(len, self.apexes))
         self.set(ObjectRef("Zone", "", ""), rules.server_rrsets(settings), rules.fixed_nodes(settings))
 
     def apex_of(self, name: CanonicalName) -> CanonicalName | None:
         """Return the apex of the zone that *name* is in, or None where it is in none of ours."""
+        position, end = 0, len(name)
         while True:
-            if name in self._apex_set:
-                return name
-            if name == names.ROOT:
+            if end - position in self._apex_lengths and name[position:] in self._apex_set:
+                return CanonicalName(name[position:])
+            if not name[position]:
                 return None
-            name = names.parent(name)
+            position += 1 + name[position]
 
     def rrsets(self, name: CanonicalName) -> dict[Type, RRset]:
         """Return the RRsets of *name* by type; none where it has no data or does not exist."""

@@ -1,0 +1,1 @@
+"""The example manifests: valid, and consistent with each other."""

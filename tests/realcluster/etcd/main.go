@@ -1,0 +1,10 @@
+// The etcd server that keeps the test cluster's objects.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }
