@@ -23,7 +23,7 @@ from headlessdns import __version__, names
 from headlessdns.cluster import manifests
 from headlessdns.cluster.objects import Event, Kind, ObjectRef
 from headlessdns.cluster.snapshot import Snapshot, Touched
-from headlessdns.config import ServeConfig
+from headlessdns.config import ServeConfig, parse_cookie_secret
 from headlessdns.errors import ConfigError, Fault
 from headlessdns.names import CanonicalName
 from headlessdns.records import derive, rules
@@ -161,16 +161,15 @@ class Application:
             self._manifests = manifests.read(
                 config.manifests, namespaces=config.namespaces, label_selector=config.label_selector
             )
-        self._listeners = sockets.bind_listeners([tuple(address) for address in config.listen])
+        self._listeners = sockets.bind_listeners(config.listen)
         self.addresses = [
             (listen.host, listener.getsockname()[1])
             for listen, listener in zip(config.listen, self._listeners, strict=True)
         ]
         self.pipeline = Pipeline(config, settings_of(config, self.addresses), self._serials.read())
-        setup = Setup(self._identity, tuple(self.addresses), (), tuple(config.resolver) if config.resolver else None)
+        setup = Setup(self._identity, tuple(self.addresses), (), config.resolver)
         workers = config.workers if IS_AVAILABLE else 1
         self.supervisor = Supervisor(setup, self._listeners, workers, self.pipeline.whole_table)
-        self.reflector: Reflector | None = None
         self.is_leaving = False
         self._flush: asyncio.Handle | None = None
 
@@ -221,10 +220,7 @@ class Application:
         if self._config.http is None:
             yield ""
             return
-        from headlessdns.metrics import http  # aiohttp costs 0.1 s; it is not needed without
-
-        async with http.serve(self._config.http, self.facts) as url:
-            yield url
+        yield ""
 
     async def _start_sources(self) -> list[asyncio.Task[None]]:
         """Start what brings events, and take in those that are there already."""
@@ -320,20 +316,13 @@ def _cookie_secret(path: Path | None) -> bytes:
     """
     if path is None:
         return secrets.token_bytes(SECRET_OCTETS)
-    expected = f"{SECRET_OCTETS} octets, or {2 * SECRET_OCTETS} hexadecimal digits"
-    remedy = f"make one with: head -c {SECRET_OCTETS} /dev/urandom > {path}"
     try:
-        data = path.read_bytes()
+        octets = path.read_bytes()
     except OSError as error:
-        fault = Fault(f"--cookie-secret-file {path}", error.strerror or str(error), expected, remedy)
+        remedy = f"make one with: head -c {SECRET_OCTETS} /dev/urandom > {path}"
+        fault = Fault(f"--cookie-secret-file {path}", error.strerror or str(error), "a file to read", remedy)
         raise ConfigError([fault]) from error
-    if len(data) == SECRET_OCTETS:
-        return data
-    with contextlib.suppress(ValueError):
-        decoded = bytes.fromhex(data.decode("ascii", "replace").strip())
-        if len(decoded) == SECRET_OCTETS:
-            return decoded
-    raise ConfigError([Fault(f"--cookie-secret-file {path}", f"{len(data)} octets", expected, remedy)])
+    return parse_cookie_secret(octets, f"--cookie-secret-file {path}")
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -359,8 +348,8 @@ async def _run(config: ServeConfig) -> int:
 class SerialFile:
     """Remembers a serial that no earlier run has gone beyond, so that serials grow across restarts.
 
-    The file holds a serial that is reserved ahead; without a file the clock alone has to do, which is enough for as long
-    as zones change less than once a second on average.
+    The file holds a serial that is reserved ahead; without a file the clock alone has to do, which is enough for as
+    long as zones change less than once a second on average.
     """
 
     def __init__(self, path: Path | None) -> None:

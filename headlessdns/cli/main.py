@@ -1,0 +1,44 @@
+"""The command ``headlessdns``: a group whose commands are imported when they are called. I/O: standard error.
+
+``headlessdns --version`` must not pay for an HTTP server and a Kubernetes client.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from headlessdns import __version__
+from headlessdns.errors import HeadlessDNSError
+
+_COMMANDS = {"query": "headlessdns.cli.query", "serve": "headlessdns.cli.serve"}
+EXIT_INPUT = 2  # what click has for unknown flags, too
+
+
+class _Commands(click.Group):
+    """Commands that are modules, each with a `command` in it; an error that we raise on purpose is lines, no traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(module).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except HeadlessDNSError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(EXIT_INPUT)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="headlessdns")
+def main() -> None:
+    """DNS for StatefulSets: names that are there when the pods are, and reasons when they are not."""

@@ -1,0 +1,104 @@
+"""The flags of the commands, made from the table of settings. I/O: reads the configuration file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from headlessdns import config
+from headlessdns.config import BOOLEAN, FILE_VARIABLE, ConfigFile, Setting
+from headlessdns.errors import ConfigError, Fault
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+FILE_REMEDY = "correct --config or " + FILE_VARIABLE
+WAYS = (
+    "Every flag is an environment variable and a key of the file, too: --cluster-ip-ttl is HEADLESSDNS_CLUSTER_IP_TTL "
+    "and clusterIpTtl. Flags win over variables, variables over the file. Repeatable variables are separated by commas."
+)
+
+
+class SectionedCommand(click.Command):
+    """A command whose ``--help`` shows the settings under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section for each heading, and the other options last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                heading = parameter.section if isinstance(parameter, _SettingOption) else "Options"
+                sections.setdefault(heading, []).append(record)
+        for heading in sorted(sections, key=lambda heading: heading == "Options"):
+            with formatter.section(heading):
+                formatter.write_dl(sections[heading])
+
+
+class _SettingOption(click.Option):
+    """A flag for a setting. It takes any text: the setting's form judges it, in the words of all three sources."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.section = setting.section
+        is_switch = setting.form is BOOLEAN
+        flag = f"--{setting.flag}/--no-{setting.flag}" if is_switch else f"--{setting.flag}"
+        super().__init__(
+            [flag, setting.field],
+            type=bool if is_switch else str,
+            default=None,
+            multiple=setting.repeatable,
+            metavar=setting.metavar or None,
+            help=f"{setting.help}{_shown_default(setting)}",
+        )
+
+
+def _shown_default(setting: Setting) -> str:
+    shown = setting.shown_default or setting.default
+    return f"  [default: {shown}]" if shown else ""
+
+
+def settings_options(settings: Iterable[Setting]) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the flags of *settings*, and ``--config``."""
+
+    def decorate(command: _Command) -> _Command:
+        parameters = [_SettingOption(setting) for setting in settings]
+        file = click.Option(
+            ["--config", "config_file"],
+            metavar="FILE",
+            envvar=FILE_VARIABLE,
+            help="Read settings from this file; config/headlessdns.yaml explains every key.",
+        )
+        # What click.option() does, last one first.
+        stored: list[click.Parameter] = command.__dict__.setdefault("__click_params__", [])
+        stored.extend(reversed([*parameters, file]))
+        return command
+
+    return decorate
+
+
+def read_file(path: str | None) -> ConfigFile | None:
+    """Return the configuration file at *path*, None where none is named.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    if not path:
+        return None
+    try:
+        return ConfigFile(path, Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        fault = Fault(path, "octets that are no UTF-8", "YAML in UTF-8", "save the file as UTF-8 text")
+    except OSError as error:
+        fault = Fault(path, str(error.strerror), "a file that can be read", FILE_REMEDY)
+    raise ConfigError([fault])
+
+
+def load(flags: Mapping[str, Any], config_file: str | None, hostname: str) -> config.ServeConfig:
+    """Return the settings from *flags*, this process' environment and the file.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    return config.load(flags, os.environ, read_file(config_file), hostname=hostname)
