@@ -126,16 +126,19 @@ class Pipeline:
             yield self._composer.delta(self._state, chunk, with_borrowers=False)
 
     def example_name(self) -> CanonicalName | None:
-        """Return a name to try: an endpoint with a host name of a headless Service."""
-        for key in sorted(self.snapshot.services):
-            if not rules.is_headless(self.snapshot.services[key]):
-                continue
-            for slice in self.snapshot.slices(key):
-                for endpoint in slice.endpoints or ():
-                    name = names.below(self.zones.settings.svc, endpoint.hostname or "-", key.name, key.namespace)
-                    if self.zones.rrsets(name):
-                        return name
-        return None
+        """Return a name to try: the shortest of the endpoints with a host name, since a person will type it."""
+        found = [
+            name
+            for key, service in self.snapshot.services.items()
+            if rules.is_headless(service)
+            for slice in self.snapshot.slices(key)
+            for endpoint in slice.endpoints or ()
+            if endpoint.hostname and names.is_dns_label(endpoint.hostname)
+            if self.zones.rrsets(
+                name := names.below(self.zones.settings.svc, endpoint.hostname, key.name, key.namespace)
+            )
+        ]
+        return min(found, key=lambda name: (len(name), name), default=None)
 
 
 class Application:
@@ -212,7 +215,6 @@ class Application:
             with contextlib.suppress(TimeoutError):  # a second signal cuts the wait short
                 await asyncio.wait_for(leave.wait(), self._config.lameduck_s)
         return 0
-
 
     @contextlib.asynccontextmanager
     async def _http(self) -> AsyncIterator[str]:

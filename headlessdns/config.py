@@ -36,7 +36,6 @@ DNS_PORT = 53
 MAX_WORKERS = 64
 MAX_LAMEDUCK_S = 3600.0
 MAX_ZONE_OCTETS = 255 - 2 * 64 - 4  # so that <service>.<namespace>.svc.<zone> has room for two labels of 63 octets
-SECRET_OCTETS = 32
 _SHOWN_OCTETS = 80
 
 
@@ -284,7 +283,7 @@ def _integer(lowest: int, highest: int, unit: str) -> Form:
         _require(lowest <= number <= highest)
         return number
 
-    return Form(parse, f"{unit}, {lowest} to {highest}", "write a whole number", (int,))
+    return Form(parse, f"{unit}, {lowest} to {highest}", "write a whole number in that range", (int,))
 
 
 def _lameduck(text: str) -> float:
@@ -566,7 +565,7 @@ SETTINGS: tuple[Setting, ...] = (
         flag="lameduck",
         section=SERVER,
         metavar="SECONDS",
-        form=Form(_lameduck, f"seconds, 0 to {MAX_LAMEDUCK_S:.0f}", "write a number", (int, float)),
+        form=Form(_lameduck, f"seconds, 0 to {MAX_LAMEDUCK_S:.0f}", "write a number in that range", (int, float)),
         default="5",
         help="After SIGTERM, be not ready and answer on for so long.",
     ),
@@ -841,7 +840,7 @@ def _without_overlaps(networks: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
 
 
 def _listen_faults(listens: tuple[Listen, ...], http: Listen | None) -> Iterator[Fault]:
-    """Yield a fault for each pair of addresses that cannot both be bound: equal, or one a wildcard that holds the other."""
+    """Yield a fault for each pair of addresses that cannot both be bound: equal, or one of them a wildcard."""
     wanted = [("--listen", listen) for listen in listens]
     if http is not None:
         hosts = [http.host] if http.host else ["0.0.0.0", "::"]
@@ -855,21 +854,3 @@ def _listen_faults(listens: tuple[Listen, ...], http: Listen | None) -> Iterator
 def _overlap(one: str, other: str) -> bool:
     wildcards = {"0.0.0.0", "::"}
     return (":" in one) == (":" in other) and (one == other or bool(wildcards & {one, other}))
-
-
-def parse_cookie_secret(octets: bytes, where: str) -> bytes:
-    """Return the key of the cookies that a file holds: 32 octets, or 64 hexadecimal digits (``openssl rand -hex 32``).
-
-    Args:
-        octets: What is in the file.
-        where: The file's name, for the fault.
-
-    Raises:
-        ConfigError: It is neither.
-    """
-    if len(octets) == SECRET_OCTETS:
-        return octets
-    if re.fullmatch(rb"[0-9A-Fa-f]{64}", octets.strip()):
-        return bytes.fromhex(octets.strip().decode("ascii"))
-    expected = "32 octets, or 64 hexadecimal digits"
-    raise ConfigError([Fault(where, f"{len(octets)} octets", expected, "make it with `openssl rand -hex 32`")])

@@ -25,6 +25,9 @@ IP6_ARPA = CanonicalName(b"\x03ip6\x04arpa\x00")
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")  # RFC 1123 §2.1, lower case as Kubernetes has it
 _ORDINAL = re.compile(r"(.*)-([0-9]+)\Z", re.DOTALL)
+_DASHED = re.compile(rb"[0-9a-f-]+\Z")
+_LABEL_TEXT = r"(?:\\[0-9]{3}|\\[^0-9]|[^.\\])+"  # RFC 1035 §5.1
+_NAME_TEXT = re.compile(rf"{_LABEL_TEXT}(?:\.{_LABEL_TEXT})*\.?", re.DOTALL)
 
 
 def fold(name: bytes) -> CanonicalName:
@@ -41,14 +44,14 @@ def from_text(text: str) -> CanonicalName:
     Understands ``\.`` and ``\DDD`` of RFC 1035 §5.1, so that it undoes `to_text`.
 
     Raises:
-        ValueError: A label is empty or over 63 octets, the name is over 255, or a character is not ASCII.
+        ValueError: A label is empty or over 63 octets, the name is over 255, a character is not ASCII, or a
+            backslash escapes nothing.
     """
-    labels = [_unescape(label) for label in re.findall(r"(?:\\[0-9]{3}|\\.|[^.\\])+|(?<=\.)(?=\.)|^(?=\.)", text)]
     if text in ("", "."):
         return ROOT
-    if b"" in labels:
-        raise ValueError(f"{text!r} has an empty label")
-    return join(labels)
+    if not _NAME_TEXT.fullmatch(text):
+        raise ValueError(f"{text!r} has an empty label, or a backslash that escapes nothing")
+    return join([_unescape(label) for label in re.findall(_LABEL_TEXT, text, re.DOTALL)])
 
 
 def _unescape(label: str) -> bytes:
@@ -132,12 +135,17 @@ def ordinal_order(hostname: str) -> tuple[str, int]:
 
 def dashed(address: IPAddress) -> str:
     """Return *address* as one label: dots or colons as dashes, ``::`` as ``--``, a 0 after a final colon (D25)."""
-    label = str(address).replace(".", "-").replace(":", "-")
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    # Python writes ::ffff:10.0.0.1 with dots from 3.13 on and without before; all versions are to give one name.
+    text = f"::ffff:{mapped.packed[:2].hex()}:{mapped.packed[2:].hex()}" if mapped else str(address)
+    label = text.replace(".", "-").replace(":", "-")
     return label + "0" if label.endswith("-") else label
 
 
 def undashed(label: bytes) -> IPAddress | None:
-    """Return the address that `dashed` made *label* of, or None where there is none."""
+    """Return the address that *label* writes with dashes, or None; other spellings than that of `dashed` count."""
+    if not _DASHED.match(label):  # no scope (fe80--1%eth0), no IPv4 in dots
+        return None
     try:
         text = label.decode("ascii")
         if text.count("-") == 3 and "--" not in text:

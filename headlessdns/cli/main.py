@@ -17,7 +17,7 @@ EXIT_INPUT = 2  # what click has for unknown flags, too
 
 
 class _Commands(click.Group):
-    """Commands that are modules, each with a `command` in it; an error that we raise on purpose is lines, no traceback."""
+    """Commands that are modules with a `command` in them; an error raised on purpose becomes lines, no traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

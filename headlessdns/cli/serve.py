@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 @click.command(name="serve", cls=options.SectionedCommand, epilog=options.WAYS)
 @options.settings_options(config.SETTINGS)
 @click.pass_context
-def command(ctx: click.Context, config_file: str | None, **flags: object) -> None:
+def command(ctx: click.Context, /, config_file: str | None, **flags: object) -> None:
     """Answer DNS for the Services and pods of a cluster, or of manifests.
 
     Exit codes: 0 after SIGTERM or SIGINT, 2 where the settings, the manifests, the cluster or an address cannot be

@@ -12,7 +12,7 @@ import msgspec
 
 LATENCY_BUCKETS_S = (0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
 SIZE_STEP_OCTETS = 64  # each bucket of sizes but the last
-SIZE_BUCKETS = 21  # up to 1280 octets, and all that is larger
+SIZE_BUCKETS = 21  # up to 64, 128 ... 1280 octets, and all that is larger
 
 
 class Report(msgspec.Struct):
@@ -74,7 +74,7 @@ class Counters:
             by_kind[kind] = by_kind.get(kind, 0) + 1
             size = len(response)
             octets += size
-            sizes[size // SIZE_STEP_OCTETS if size < 1280 else -1] += 1
+            sizes[(size - 1) // SIZE_STEP_OCTETS if size <= 1280 else -1] += 1
             if response[2] & 2:
                 self._truncated += 1
         count = len(responses)

@@ -1,0 +1,61 @@
+# All that is needed is Python 3.11 or newer and make: `make serve`, `make test`.
+# PYTHON=... chooses the Python of the virtual environment; ARGS=... is passed on to the command.
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check fuzz bench peers clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+# The first Python that is new enough and can make virtual environments. Debian keeps the latter in a package of its own.
+define FIND_PYTHON
+for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+    if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+        command -v "$$python"; exit; \
+    fi; \
+done
+endef
+
+help:  ## Say what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+
+serve: $(STAMP)  ## Serve the examples on 127.0.0.1 port 1053
+	$(BIN)/headlessdns serve --manifests config/examples --listen 127.0.0.1:1053 $(ARGS)
+
+test: $(STAMP)  ## Run all tests; those that need a missing tool skip and name it
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## Check format, lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fuzz: $(STAMP)  ## Send 1,000,000 random and mutated packets
+	FUZZ_PACKETS=1000000 $(BIN)/python -m pytest --timeout=0 tests/fuzz $(ARGS)
+
+bench: $(STAMP)  ## Measure against Knot and CoreDNS
+	$(BIN)/python -m bench $(ARGS)
+
+peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
+	$(BIN)/python -m tests.peers
+
+clean:  ## Remove all that was made in this folder
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@"$(BIN)/python" -c '' 2>/dev/null || { \
+	    python=$$($(FIND_PYTHON)); \
+	    if [ -z "$$python" ]; then \
+	        echo "No Python 3.11 or newer with its venv module was found as $(or $(PYTHON),python3.13 python3.12 python3.11 python3)." >&2; \
+	        echo "On Debian: apt-get install python3 python3-venv. Another one: make PYTHON=/path/to/python3" >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "Making $(VENV) with $$python"; \
+	    "$$python" -m venv --clear $(VENV); \
+	}
+	@echo "Installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $(STAMP)
