@@ -135,9 +135,10 @@ def ordinal_order(hostname: str) -> tuple[str, int]:
 
 def dashed(address: IPAddress) -> str:
     """Return *address* as one label: dots or colons as dashes, ``::`` as ``--``, a 0 after a final colon (D25)."""
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    # Python writes ::ffff:10.0.0.1 with dots from 3.13 on and without before; all versions are to give one name.
-    text = f"::ffff:{mapped.packed[:2].hex()}:{mapped.packed[2:].hex()}" if mapped else str(address)
+    text = str(address)
+    if address.version == 6 and address.ipv4_mapped:
+        # Python writes ::ffff:10.0.0.1 with dots from 3.13 on and without before; all versions are to give one name.
+        text = "::ffff:{:x}:{:x}".format(*divmod(int(address.ipv4_mapped), 2**16))
     label = text.replace(".", "-").replace(":", "-")
     return label + "0" if label.endswith("-") else label
 

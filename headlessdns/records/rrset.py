@@ -49,7 +49,7 @@ class RRset(msgspec.Struct, frozen=True, gc=False):
         """Return a 128-bit digest of the records; it does not depend on their order."""
         hashed = blake2b(digest_size=16)
         hashed.update(self.owner)
-        hashed.update(b"%d %d" % (self.type, self.ttl_s))
+        hashed.update(b"%d %d " % (self.type, self.ttl_s))
         for rdata in sorted(self.rdatas):
             hashed.update(b"%d " % len(rdata))
             hashed.update(rdata)

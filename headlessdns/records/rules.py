@@ -169,7 +169,9 @@ def ttl_s(service: Service, default_s: int) -> int:
     """Return the TTL that the annotation ``headlessdns.io/ttl`` of *service* asks for, else *default_s*."""
     annotations = service.metadata.annotations
     text = annotations.ttl_s if annotations else ""
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= MAX_TTL_S else default_s
+    # Whoever may write a Service may write thousands of digits, at which int() raises.
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_TTL_S))
+    return int(text) if is_number and int(text) <= MAX_TTL_S else default_s
 
 
 def ready_endpoints(
@@ -233,7 +235,7 @@ def _endpoint(
 def _packed(address: str) -> bytes | None:
     try:
         return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero octet in the text
         return None
 
 

@@ -16,6 +16,8 @@ import msgspec
 HEADER_OCTETS = 12
 CLASS_IN = b"\x00\x01"
 MAX_LABEL_OCTETS = 63
+# What 512 octets leave for SOA beside a header, the longest question, a pointer and an OPT record.
+_LONGEST_SOA_OCTETS = 512 - HEADER_OCTETS - (255 + 4) - 2 - 11
 _OPT_CACHE_SIZE = 1024  # distinct OPT records without options: sizes and the DO flag
 # What a plain query has in octets 2 to 11 -> what its response has in octets 2 and 3 (RCODE 0), and whether OPT
 # follows. RD is copied; AD and CD, which a client may set, are cleared (RFC 4035 §3.1.6 has no use for them here).
@@ -40,8 +42,8 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
         extra: Additional section, which is left out first where room is short.
         extra_count: Records in it.
         outcome: RCODE of a CNAME chain's end (RFC 6604); 0 otherwise.
-        soa_apex: Zone whose SOA belongs in the authority section, for a chain that ends without data; else empty.
-        target: The end of a CNAME chain that leaves our zones; else empty.
+        soa_apex: Zone whose SOA belongs in the authority section, for a chain that ends in it without data; else empty.
+        target: The end of a CNAME chain without data, in the zone `soa_apex` or outside ours; else empty.
     """
 
     records: bytes
@@ -59,7 +61,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         apex: The zone it is in.
-        answers: By QTYPE.
+        answers: By QTYPE. They are whole: no SOA goes with them, and nothing has to be asked of others.
         alias: The answer for every other type where the name is a CNAME; None means NODATA.
     """
 
@@ -110,19 +112,32 @@ class Hit:
     Attributes:
         body: Answer and additional section. Where the list rotates, the answer section twice.
         span: Octets of the answer section where it rotates, else 0.
+        size: Octets of both sections as they are sent.
         stride: Octets of one record where it rotates.
         counts: The four counts of the header, without OPT and with it.
         answer: What it was made of.
     """
 
-    __slots__ = ("answer", "body", "counts", "span", "stride")
+    __slots__ = ("_next", "answer", "body", "counts", "size", "span", "stride")
 
     def __init__(self, answer: Answer, counts: tuple[bytes, bytes]) -> None:
         self.answer = answer
         self.span = len(answer.records) if answer.stride and answer.count > 1 else 0
         self.body = answer.records * 2 if self.span else answer.records + answer.extra
+        self.size = self.span or len(self.body)
         self.stride = answer.stride
         self.counts = counts
+        self._next = 0
+
+    def turn(self) -> bytes:
+        """Return the answer section of a list that rotates, beginning one record further at each call.
+
+        Every answer turns on its own: a client that asks for A and AAAA in pairs would move a common counter by two,
+        and a list of two would stand still.
+        """
+        start = self._next
+        self._next = (start + self.stride) % self.span
+        return self.body[start : start + self.span]
 
 
 class Existing:
@@ -145,6 +160,8 @@ class Table:
         self.hits: dict[bytes, Hit] = {}
         self.names: dict[bytes, Existing] = {}
         self._turn = 0
+        self._soa_fits = True  # every SOA fits a negative response to every question, in 512 octets
+        self._may_deny = False  # a miss inside our zones is NXDOMAIN, whatever its name
         self._apex_lengths: frozenset[int] = frozenset()
         self._opts: dict[bytes, tuple[int, bytes]] = {}
         self._counts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
@@ -156,6 +173,9 @@ class Table:
             self._opts.clear()  # every response with OPT is to say so, which is for `respond`
         self.state = delta.state
         self._set_apexes(delta.state.apexes)
+        state = self.state
+        self._soa_fits = all(len(apex.soa) <= _LONGEST_SOA_OCTETS for apex in state.apexes)
+        self._may_deny = self._soa_fits and not (state.pending or state.pending_children or state.insecure_pods)
         for name, node in delta.nodes.items():
             self._drop(name)
             if node is not None:
@@ -190,7 +210,7 @@ class Table:
         self.names[name] = self._existing[alike]
 
     def next_turn(self) -> int:
-        """Return a number that grows by one a call: where the next list that rotates begins."""
+        """Return a number that grows by one a call: where the next list that does not fit begins."""
         self._turn += 1
         return self._turn
 
@@ -208,7 +228,9 @@ class Table:
 
     def learn_opt(self, record: bytes, limit_octets: int, response: bytes) -> None:
         """Remember which OPT record answers the OPT record *record*, which has no options."""
-        if len(self._opts) < _OPT_CACHE_SIZE and not self.state.is_stale:
+        if len(self._opts) >= _OPT_CACHE_SIZE:
+            self._opts.clear()  # else whoever sends 1024 odd ones keeps the usual one out for ever
+        if not self.state.is_stale:
             self._opts[record] = limit_octets, response
 
     def answer(self, message: bytes) -> bytes | None:
@@ -237,12 +259,9 @@ class Table:
         qname = message[HEADER_OCTETS : end - 4].lower()
         hit = self.hits.get(qname + message[end - 4 : end])
         if hit is not None:
-            body = hit.body
-            if hit.span:
-                start = self.next_turn() * hit.stride % hit.span
-                body = body[start : start + hit.span]
-            if end + len(body) + len(opt) > limit or hit.answer.target or hit.answer.soa_apex:
+            if end + hit.size + len(opt) > limit:
                 return None
+            body = hit.turn() if hit.span else hit.body
             return message[:2] + _FLAGS_OK[rd] + hit.counts[has_opt] + message[HEADER_OCTETS:end] + body + opt
         return self._negative(message, qname, end, rd, opt)
 
@@ -252,13 +271,12 @@ class Table:
             return None  # another class, or a meta type (RFC 6895 §3.1)
         existing = self.names.get(qname)
         if existing is not None:
-            if existing.alias is not None:
+            if existing.alias is not None or not self._soa_fits:
                 return None
             apex = self.apexes[existing.apex]
             flags = _FLAGS_OK[rd]
         else:
-            state = self.state
-            if state.pending or state.pending_children or state.insecure_pods:
+            if not self._may_deny:
                 return None
             position = 0
             found = None

@@ -129,7 +129,7 @@ class Composer:
             target = CanonicalName(alias.rdatas[0])
             found = self._zones.rrsets(target)
             following = found.get(Type.CNAME)
-            is_loop = target in seen or len(seen) > MAX_CHAIN
+            is_loop = following is not None and (target in seen or len(seen) > MAX_CHAIN)
             seen.add(target)
             if following is None or is_loop:
                 break
@@ -144,7 +144,7 @@ class Composer:
         if end is None:
             return Node(apex, {int(Type.CNAME): cname}, Answer(so_far, len(chain), target=target))
         outcome = Rcode.NOERROR if self._zones.exists(target) else Rcode.NXDOMAIN
-        without_data = Answer(so_far, len(chain), outcome=outcome, soa_apex=end)
+        without_data = Answer(so_far, len(chain), outcome=outcome, soa_apex=end, target=target)
         answers = {int(Type.CNAME): cname}
         for type, rrset in found.items():
             records = _records(rrset, owner)

@@ -161,7 +161,7 @@ def _parse_opt(message: bytes, at: int) -> tuple[Opt, int]:
         raise FormatError("the OPT record is cut off")
     options = []
     position = at + 11
-    while position < end:
+    while position < end and not fixed[6]:  # another version than 0 may write options in another way
         length = int.from_bytes(message[position + 2 : position + 4], "big")
         data = message[position + 4 : position + 4 + length]
         position += 4 + length

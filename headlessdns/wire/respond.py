@@ -33,9 +33,11 @@ from headlessdns.wire.parse import (
 )
 
 HINFO, HINFO_TTL_S = 13, 3789  # RFC 1035 §3.3.2; the TTL of the example in RFC 8482 §4.2
-_CHAOS_NAMES = {b"id.server": "server_id", b"hostname.bind": "server_id"} | {
-    b"version.server": "version",
-    b"version.bind": "version",
+_CHAOS_NAMES = {
+    names.from_text("id.server"): "server_id",
+    names.from_text("hostname.bind"): "server_id",
+    names.from_text("version.server"): "version",
+    names.from_text("version.bind"): "version",
 }
 
 
@@ -122,11 +124,14 @@ def respond(
         return _bare(message, Rcode.NOTIMP)  # RFC 8906 §3.1.4: an unknown opcode gets an answer
     try:
         query = parse_query(message)
-        cookie = edns.client_cookie(query.opt) if query.opt else None
     except FormatError as error:
         return _bare(message, error.rcode)
     if query.opt and query.opt.version:
         return _finish(query, _Reply(Rcode.BADVERS), table, client)  # RFC 6891 §6.1.3
+    try:
+        cookie = edns.client_cookie(query.opt) if query.opt else None
+    except FormatError as error:
+        return _finish(query, _Reply(error.rcode), table, client)  # RFC 7873 §5.2.2, with OPT as RFC 6891 §6.1.1 wants
     reply = _reply(query, table, identity, client, chased)
     if isinstance(reply, Chase):
         return reply
@@ -178,7 +183,7 @@ def _look_up(
     """Return what the zones say of the question: an answer, NODATA or NXDOMAIN (RFC 1034 §4.3.2, RFC 2308 §2)."""
     hit = table.hits.get(query.qname + query.qtype.to_bytes(2, "big") + CLASS_IN)
     if hit is not None:
-        return _positive(hit.answer, query, table, identity, chased)
+        return _positive(hit.answer, query, table, identity, chased, hit.turn() if hit.span else None)
     existing = table.names.get(query.qname)
     if existing is not None and existing.types and query.qtype == QType.ANY:
         return _minimal_any()
@@ -208,16 +213,19 @@ def _stale(table: Table, rcode: int) -> bytes:
     return edns.compose_ede(code, "the Kubernetes API is silent")
 
 
-def _positive(answer: Answer, query: Query, table: Table, identity: Identity, chased: Chased | None) -> _Reply | Chase:
-    records, count, rcode = answer.records, answer.count, answer.outcome
-    if answer.target and query.qtype != QType.ANY:
+def _positive(
+    answer: Answer, query: Query, table: Table, identity: Identity, chased: Chased | None, turned: bytes | None = None
+) -> _Reply | Chase:
+    """Return *answer*, with its records *turned* where they rotate, and with what was *chased* behind them."""
+    records, count, rcode = turned or answer.records, answer.count, answer.outcome
+    waiting = _waits_for(answer.target, table) if rcode == Rcode.NXDOMAIN else ""
+    if waiting:
+        return _not_ready(f"{waiting} are not listed yet")
+    if answer.target and not answer.soa_apex:
         if chased is None and identity.has_resolver:
             return Chase(answer.target, query.qtype)
         if chased is not None:
             records, count, rcode = records + chased.records, count + chased.record_count, chased.rcode
-    if answer.stride and count > 1:
-        start = table.next_turn() * answer.stride % len(records)
-        records = records[start:] + records[:start]
     reply = _Reply(rcode, AA, records, count, extra=answer.extra, extra_count=answer.extra_count, stride=answer.stride)
     if answer.soa_apex:
         soa = answer.soa_apex + table.apexes[answer.soa_apex].soa
@@ -256,7 +264,8 @@ def _insecure_pod(query: Query, table: Table) -> _Reply | None:
     if not is_wanted:
         apex = table.find_apex(qname)
         assert apex is not None  # `namespace` is in our zone
-        return _Reply(Rcode.NOERROR, AA, authority=_pointer_to_apex(qname, apex) + apex.soa, authority_count=1)
+        soa = _pointer_to_apex(qname, apex) + apex.soa
+        return _Reply(Rcode.NOERROR, AA, authority=soa, authority_count=1, options=_stale(table, Rcode.NOERROR))
     record = _record(query.qtype, state.insecure_ttl_s, address.packed)
     return _Reply(Rcode.NOERROR, AA, record, 1, options=_stale(table, Rcode.NOERROR))
 
@@ -273,7 +282,7 @@ def _record(type: int, ttl_s: int, rdata: bytes, rr_class: int = QClass.IN) -> b
 
 def _chaos(query: Query, identity: Identity) -> _Reply:
     """Answer the names that identify a server (RFC 4892), REFUSED where they are switched off or unknown."""
-    field = _CHAOS_NAMES.get(b".".join(names.split(query.qname)))
+    field = _CHAOS_NAMES.get(names.fold(query.qname))
     text = getattr(identity, field) if field and identity.is_chaos_on else ""
     if not text:
         return _Reply(Rcode.REFUSED)
@@ -283,7 +292,7 @@ def _chaos(query: Query, identity: Identity) -> _Reply:
 
 
 def _finish(query: Query, reply: _Reply, table: Table, client: Client) -> bytes:
-    """Compose the message and cut it to what the client takes: first the glue, then options, then records with TC.
+    """Compose the message and cut it to what the client takes: first the glue, then options, then the rest with TC.
 
     RFC 2181 §9: TC says that *required* records are missing, so the loss of glue or options does not set it. What is
     cut over TCP has nowhere to go (§3 of RFC 7766), so TC is not set there, and an extended error tells of it.
@@ -292,22 +301,27 @@ def _finish(query: Query, reply: _Reply, table: Table, client: Client) -> bytes:
     flags = QR | reply.flags | (query.flags & (OPCODE | RD)) | (reply.rcode & 15)
     opt = edns.compose_opt(query.opt, reply.rcode, reply.options) if query.opt else b""
     answer, count = reply.answer, reply.answer_count
+    authority, authority_count = reply.authority, reply.authority_count
     extra, extra_count = reply.extra, reply.extra_count
-    room = limit - HEADER_OCTETS - len(query.question) - len(reply.authority) - len(opt)
+    room = limit - HEADER_OCTETS - len(query.question) - len(authority) - len(opt)
     if len(answer) + len(extra) > room:
         extra, extra_count = b"", 0
     if len(answer) > room and query.opt and not client.is_stream:
         room += len(opt)
         opt = edns.compose_opt(query.opt, reply.rcode)
         room -= len(opt)
+    if room < 0:  # SOA of a name server with a very long name
+        room += len(authority)
+        authority, authority_count = b"", 0
+        flags |= TC
     if len(answer) > room:
         if client.is_stream and query.opt:
             note = edns.compose_ede(Ede.OTHER, f"{count} records do not fit a message of {limit} octets")
             opt, room = edns.compose_opt(query.opt, reply.rcode, reply.options + note), room - len(note)
         answer, count = _subset(answer, room, reply.stride, 0 if client.is_stream else table.next_turn())
         flags |= 0 if client.is_stream else TC
-    counts = (1 if query.question else 0, count, reply.authority_count, extra_count + (1 if opt else 0))
-    return query.id + struct.pack("!5H", flags, *counts) + query.question + answer + reply.authority + extra + opt
+    counts = (1 if query.question else 0, count, authority_count, extra_count + (1 if opt else 0))
+    return query.id + struct.pack("!5H", flags, *counts) + query.question + answer + authority + extra + opt
 
 
 def _subset(records: bytes, room_octets: int, stride: int, turn: int) -> tuple[bytes, int]:
