@@ -8,9 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-# The first Python that is new enough and can make virtual environments. Debian keeps the latter in a package of its own.
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+
+# The first Python that is new enough and has what makes virtual environments: on Debian that is a package of its own.
 define FIND_PYTHON
-for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+for python in $(PYTHONS); do \
     if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
         command -v "$$python"; exit; \
     fi; \
@@ -49,7 +51,7 @@ $(STAMP): pyproject.toml
 	@"$(BIN)/python" -c '' 2>/dev/null || { \
 	    python=$$($(FIND_PYTHON)); \
 	    if [ -z "$$python" ]; then \
-	        echo "No Python 3.11 or newer with its venv module was found as $(or $(PYTHON),python3.13 python3.12 python3.11 python3)." >&2; \
+	        echo "No Python 3.11 or newer with its venv module was found as $(PYTHONS)." >&2; \
 	        echo "On Debian: apt-get install python3 python3-venv. Another one: make PYTHON=/path/to/python3" >&2; \
 	        exit 1; \
 	    fi; \

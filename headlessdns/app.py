@@ -21,10 +21,12 @@ import msgspec
 
 from headlessdns import __version__, names
 from headlessdns.cluster import manifests
-from headlessdns.cluster.objects import Event, Kind, ObjectRef
+from headlessdns.cluster.objects import EndpointSlice, Event, Kind, ObjectRef, Put
 from headlessdns.cluster.snapshot import Snapshot, Touched
-from headlessdns.config import ServeConfig, parse_cookie_secret
+from headlessdns.config import ServeConfig
 from headlessdns.errors import ConfigError, Fault
+from headlessdns.metrics.collector import Facts, KindFacts, ZoneFacts
+from headlessdns.metrics.programming import ProgrammingTimes
 from headlessdns.names import CanonicalName
 from headlessdns.records import derive, rules
 from headlessdns.records.derive import Deriver
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK_NAMES = 2000  # of a whole table, so that a worker that loads one still reports
 _OWN_SOURCE = ObjectRef("Zone", "", "")
+_FIRST_ANSWER_S = 10.0
 _STALE_CHECK_S = 1.0
 _SERIALS_AHEAD = 3600  # reserved at a time, so that the file is not written at every change
 
@@ -54,6 +57,8 @@ class Pipeline:
         snapshot: What the API says.
         zones: What the DNS is to say.
         changed_s: Unix time of the last step that changed a record; 0 before the first.
+        is_stale: The API has been silent for too long; set from outside.
+        programming: How long changes took from the cluster to the workers.
     """
 
     def __init__(self, config: ServeConfig, settings: Settings, serial: int) -> None:
@@ -61,6 +66,8 @@ class Pipeline:
         self.zones = Zones(settings, serial)
         self.changed_s = 0.0
         self.is_stale = False
+        self.programming = ProgrammingTimes()
+        self._triggers: list[EndpointSlice] = []
         self._own_service = config.service
         self._fixed_addresses = settings.ns_addresses
         self._own_addresses = settings.ns_addresses
@@ -76,7 +83,21 @@ class Pipeline:
 
     def take(self, event: Event) -> None:
         """Take in one event; `step` makes answers of it."""
-        self._touched.update(self.snapshot.apply(event))
+        touched = self.snapshot.apply(event)
+        self._touched.update(touched)
+        if touched.services and isinstance(event, Put) and isinstance(event.object, EndpointSlice):
+            self._triggers.append(event.object)
+
+    def observe_programming(self, now_s: float) -> None:
+        """Count how long the changes took that are out now."""
+        for slice in self._triggers:
+            service = self.snapshot.services.get(slice.service)
+            annotations = slice.metadata.annotations
+            if service is not None and annotations is not None:
+                # Only the controller of Services with a selector writes the annotation.
+                kind = "headless_with_selector" if rules.is_headless(service) else "cluster_ip"
+                self.programming.observe(kind, annotations.last_change_trigger_time, now_s)
+        self._triggers.clear()
 
     def step(self, now_s: float) -> Delta | None:
         """Return what changed for the workers since the last step, or None.
@@ -189,6 +210,7 @@ class Application:
         if delta is not None:
             self.supervisor.publish(delta)
             self._serials.reserve(max(self.pipeline.zones.serials.values()))
+        self.pipeline.observe_programming(time.time())
         if self.pipeline.is_ready and not was_ready:
             gc.freeze()  # what the first lists brought stays; the collector need not walk it again and again
             log.info("ready: Services and EndpointSlices are listed")
@@ -207,6 +229,8 @@ class Application:
             stack.push_async_callback(_cancel, sources)
             await self.supervisor.start()
             stack.push_async_callback(self.supervisor.stop)
+            if not await self.supervisor.wait_complete(_FIRST_ANSWER_S):
+                log.warning("not every worker answers after %g s; going on with those that do", _FIRST_ANSWER_S)
             self._say_hello(http_url)
             await self._until(leave, sources)
             self.is_leaving = True
@@ -222,7 +246,43 @@ class Application:
         if self._config.http is None:
             yield ""
             return
-        yield ""
+        from headlessdns.metrics import http  # aiohttp costs 0.1 s; it is not needed without
+
+        async with http.serve(self._config.http, self.facts) as url:
+            yield url
+
+    def facts(self) -> Facts:
+        """Return the present state, for whoever asks over HTTP."""
+        pipeline, zones = self.pipeline, self.pipeline.zones
+        return Facts(
+            version=__version__,
+            not_ready=self._not_ready(),
+            is_stale=pipeline.is_stale,
+            reports=self.supervisor.reports(),
+            zones=tuple(
+                ZoneFacts(
+                    names.to_text(apex),
+                    zones.serials[apex],
+                    zones.digest(apex),
+                    zones.name_counts[apex],
+                    zones.record_counts[apex],
+                )
+                for apex in zones.apexes
+            ),
+            kinds=tuple(KindFacts(kind.value, pipeline.snapshot.count(kind)) for kind in Kind),
+            workers=self.supervisor.running(),
+            worker_restarts=self.supervisor.restarts,
+            changed_s=pipeline.changed_s,
+            programming=pipeline.programming,
+        )
+
+    def _not_ready(self) -> str:
+        """Return why the server should get no queries, or nothing."""
+        if self.is_leaving:
+            return "leaving"
+        if not self.pipeline.is_ready:
+            return "Services and EndpointSlices are not listed yet"
+        return "" if self.supervisor.running() else "no worker answers yet"
 
     async def _start_sources(self) -> list[asyncio.Task[None]]:
         """Start what brings events, and take in those that are there already."""
@@ -318,13 +378,20 @@ def _cookie_secret(path: Path | None) -> bytes:
     """
     if path is None:
         return secrets.token_bytes(SECRET_OCTETS)
+    remedy = f"make one with: openssl rand -hex {SECRET_OCTETS} > {path}"
     try:
         octets = path.read_bytes()
     except OSError as error:
-        remedy = f"make one with: head -c {SECRET_OCTETS} /dev/urandom > {path}"
         fault = Fault(f"--cookie-secret-file {path}", error.strerror or str(error), "a file to read", remedy)
         raise ConfigError([fault]) from error
-    return parse_cookie_secret(octets, f"--cookie-secret-file {path}")
+    if len(octets) == SECRET_OCTETS:
+        return octets
+    with contextlib.suppress(ValueError):
+        decoded = bytes.fromhex(octets.decode("ascii", "replace"))
+        if len(decoded) == SECRET_OCTETS:
+            return decoded
+    expected = f"{SECRET_OCTETS} octets, or {2 * SECRET_OCTETS} hexadecimal digits"
+    raise ConfigError([Fault(f"--cookie-secret-file {path}", f"{len(octets)} octets", expected, remedy)])
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

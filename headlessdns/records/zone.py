@@ -41,7 +41,15 @@ class Commit(NamedTuple):
 
 
 class Zones:
-    """The forward zone and the reverse zones of one server."""
+    """The forward zone and the reverse zones of one server.
+
+    Attributes:
+        settings: What the operator chose.
+        apexes: The zones, the forward zone first.
+        serials: SOA serial of each zone.
+        name_counts: How many names exist in each zone.
+        record_counts: How many records each zone holds, SOA and NS at its apex left out.
+    """
 
     def __init__(self, settings: Settings, serial: int = 0) -> None:
         """Begin with empty zones.
@@ -59,6 +67,8 @@ class Zones:
         self._first_source: dict[_RRsetKey, ObjectRef] = {}
         self._weight: dict[CanonicalName, int] = {}  # reasons why a name exists: its own data and its children
         self._digests = dict.fromkeys(self.apexes, 0)
+        self.name_counts = dict.fromkeys(self.apexes, 0)
+        self.record_counts = dict.fromkeys(self.apexes, 0)
         self._before: dict[_RRsetKey, RRset | None] = {}
         self._dirty: set[CanonicalName] = set()
         self._apex_set = frozenset(self.apexes)
@@ -128,9 +138,11 @@ class Zones:
             assert apex is not None  # `set` lets no other name in
             if before is not None:
                 removed.setdefault(apex, []).append(before)
+                self.record_counts[apex] -= len(before.rdatas)
                 self._digests[apex] = (self._digests[apex] - before.digest()) % 2**128
             if now is not None:
                 added.setdefault(apex, []).append(now)
+                self.record_counts[apex] += len(now.rdatas)
                 self._digests[apex] = (self._digests[apex] + now.digest()) % 2**128
         changes = []
         for apex in self.apexes:
@@ -192,10 +204,16 @@ class Zones:
             self._weight[name] = weight + 1
             if weight:
                 return
-            self._dirty.add(name)
+            self._count(name, +1)
             if name in self._apex_set:
                 return
             name = names.parent(name)
+
+    def _count(self, name: CanonicalName, change: int) -> None:
+        self._dirty.add(name)
+        apex = self.apex_of(name)
+        assert apex is not None  # `set` lets no other name in
+        self.name_counts[apex] += change
 
     def _release(self, name: CanonicalName) -> None:
         while True:
@@ -204,7 +222,7 @@ class Zones:
                 self._weight[name] = weight
                 return
             del self._weight[name]
-            self._dirty.add(name)
+            self._count(name, -1)
             if name in self._apex_set:
                 return
             name = names.parent(name)

@@ -36,7 +36,9 @@ _LEAVE_S = 1.0
 class _Worker(asyncio.Protocol):
     """One worker process and the parent's end of its feed."""
 
-    def __init__(self, module: str, setup: Setup, pass_fds: tuple[int, ...]) -> None:
+    def __init__(
+        self, module: str, setup: Setup, pass_fds: tuple[int, ...], on_first_report: Callable[[], None]
+    ) -> None:
         self.module = module
         self.name = module.rpartition(".")[2]
         self.started_s = self.heard_s = time.monotonic()
@@ -49,6 +51,7 @@ class _Worker(asyncio.Protocol):
             command = [sys.executable, "-m", module, str(theirs.fileno())]
             self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(), *pass_fds), stdin=subprocess.DEVNULL)
         self._setup = setup
+        self._on_first_report = on_first_report
 
     async def connect(self, table: Iterable[Delta]) -> None:
         """Send set-up and a whole table."""
@@ -67,7 +70,9 @@ class _Worker(asyncio.Protocol):
         self.heard_s = time.monotonic()
         for kind, payload in self._reader.feed(data):
             if kind == FrameKind.REPORT and payload:
-                self.report = framing.decode_report(payload)
+                is_first, self.report = self.report is None, framing.decode_report(payload)
+                if is_first:
+                    self._on_first_report()
 
     def complaint(self) -> str:
         """Return what is wrong with the worker, or nothing."""
@@ -125,6 +130,7 @@ class Supervisor:
         self._workers: list[_Worker | None] = [None] * len(self._modules)
         self._delays_s = [_FIRST_RESTART_S] * len(self._modules)
         self._gone_reports: list[Report] = []
+        self._complete = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._restarting: set[asyncio.Task[None]] = set()
 
@@ -137,9 +143,19 @@ class Supervisor:
     async def _start(self, index: int) -> None:
         module = self._modules[index]
         fds = tuple(listener.fileno() for listener in self._listeners) if module.endswith("stream") else ()
-        worker = _Worker(module, msgspec.structs.replace(self._setup, listener_fds=fds), fds)
+        worker = _Worker(module, msgspec.structs.replace(self._setup, listener_fds=fds), fds, self._note_report)
         self._workers[index] = worker
         await worker.connect(self._whole_table())
+
+    def _note_report(self) -> None:
+        if self.is_complete():
+            self._complete.set()
+
+    async def wait_complete(self, timeout_s: float) -> bool:
+        """Wait until every worker has answered once, and tell whether that came true in time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._complete.wait(), timeout_s)
+        return self._complete.is_set()
 
     def publish(self, delta: Delta) -> None:
         """Send one step to every worker; one that is starting gets it behind its table."""
