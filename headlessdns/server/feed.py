@@ -45,6 +45,7 @@ class Feed:
                     self.table.apply(framing.decode_delta(payload))
                 elif kind == FrameKind.COMPLETE and setup is not None:
                     self.socket.setblocking(False)
+                    self._next_report_s = 0.0  # the first report says that we answer: at once
                     return setup
 
     def apply_pending(self) -> None:

@@ -72,6 +72,7 @@ class Worker:
             poller.register(fd, select.POLLIN)
         timeout_ms = int(REPORT_INTERVAL_S * 1000)
         while True:
+            self._feed.report(self._counters)
             ready = poller.poll(timeout_ms)
             if len(ready) > 1 or (ready and ready[0][0] == feed_fd):
                 self._feed.apply_pending()
@@ -84,7 +85,6 @@ class Worker:
                         self._answer_batch(endpoint, endpoint.batch)
                 elif fd == resolver_fd:
                     self._answer_waiting()
-            self._feed.report(self._counters)
 
     def _answer_batch(self, endpoint: Endpoint, batch: DatagramBatch) -> None:
         """Answer the datagrams that one system call brings."""
