@@ -167,7 +167,9 @@ def measure(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Fi
     completed, rate = _COMPLETED.search(run.stdout), _RATE.search(run.stdout)
     if not completed or not rate or int(completed[1]) == 0:
         sys.exit(f"{case.name}: dnsperf completed nothing:\n{run.stdout}{run.stderr}")
-    user, system = (1e6 * (end - start) / _TICKS_PER_S / int(completed[1]) for end, start in zip(after, before, strict=True))
+    user, system = (
+        1e6 * (end - start) / _TICKS_PER_S / int(completed[1]) for end, start in zip(after, before, strict=True)
+    )
     return Figure(user, system, float(rate[1]))
 
 

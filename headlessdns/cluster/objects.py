@@ -278,10 +278,13 @@ class Replace(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forbid(msgspec.Struct, frozen=True, gc=False):
-    """A kind cannot be had: the API server forbids it or does not serve it. What was known of it is kept."""
+    """A kind cannot be had: the API server forbids it or does not serve it, or nobody wants it watched.
+
+    What was known of it is kept.
+    """
 
     kind: Kind
-    reason: Literal["forbidden", "absent"]
+    reason: Literal["forbidden", "absent", "unwatched"]
 
 
 Event = Put | Delete | Replace | Forbid

@@ -44,6 +44,7 @@ MIN_WATCH_S, MAX_WATCH_S = (
 MAX_RETRY_AFTER_S = 60.0
 HEALTHY_S = 10.0  # a stream that lived this long ends a row of failures
 STALE_S = 150.0  # idle watches get a bookmark about every minute
+BROKEN_STREAMED_LISTS = 3  # then one list in pages, which needs less of the server
 REFUSALS_TO_BELIEVE = 3  # a starting API server refuses for a moment what it granted before
 SELECTED_KINDS = frozenset({Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.ENDPOINTS, Kind.POD})
 
@@ -278,7 +279,7 @@ class ListWatch:
         self._page_size = PAGE_SIZE
         self._resource_version = ""
         self._continue = ""
-        self._objects: list[Object] = []
+        self._objects: dict[Key, Object] = {}
         self._parts: list[bytes] = []
         self._pause = Pause()
         self._failures = 0
@@ -317,7 +318,7 @@ class ListWatch:
         self.is_over = False
         self._refusals = 0
         if self.state is State.STREAMED_LIST:
-            self._objects = []
+            self._objects = {}
 
     def receive(self, octets: bytes) -> list[Event]:
         """Take in some *octets* of a body, cut anywhere, and return what they say."""
@@ -348,11 +349,11 @@ class ListWatch:
 
     def refused(self, status: int, body: bytes = b"", retry_after: str = "") -> list[Event]:
         """Take in a reply with another *status* than 200, its body and its Retry-After in seconds."""
+        retry_after_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
         try:
             message = _STATUS.decode(body).message or ""
         except msgspec.MsgspecError:
             message = body[:200].decode(errors="replace").strip()
-        retry_after_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
         return self._conclude(outcome_of(status, message), f"HTTP {status}: {message}", retry_after_s)
 
     def lost(self, reason: str, now_s: float) -> list[Event]:
@@ -377,15 +378,16 @@ class ListWatch:
             events += self._conclude(Outcome.BROKEN, f"a line that is no JSON: {error}")
 
     def _take_put(self, event: _WatchEvent, events: list[Event]) -> None:
-        if self.kind is Kind.ENDPOINT_SLICE and _SERVICE_NAME_LABEL not in memoryview(event.object).tobytes():
-            self._take_delete(event, events)  # it may have had the label before
+        if self.kind is Kind.ENDPOINT_SLICE and _SERVICE_NAME_LABEL not in bytes(event.object):
+            self._take_delete(event, events)  # of no use, and it may have had the label before
             return
         object = _CODECS[self.kind].object.decode(event.object)
-        self._advance(object.metadata.resource_version)
         if not _is_of_use(object):
-            events.append(Delete(self.kind, object.metadata.key))
-        elif self.state is State.STREAMED_LIST:
-            self._objects.append(object)
+            self._take_delete(event, events)
+            return
+        self._advance(object.metadata.resource_version)
+        if self.state is State.STREAMED_LIST:
+            self._objects[object.metadata.key] = object
         else:
             events.append(Put(self.kind, object))
 
@@ -393,7 +395,7 @@ class ListWatch:
         metadata = _HEADED.decode(event.object).metadata
         self._advance(metadata.resource_version)
         if self.state is State.STREAMED_LIST:
-            self._objects = [object for object in self._objects if object.metadata.key != metadata.key]
+            self._objects.pop(metadata.key, None)
         else:
             events.append(Delete(self.kind, metadata.key))
 
@@ -425,7 +427,7 @@ class ListWatch:
             page = self._decode_page(body)
         except msgspec.MsgspecError as error:
             return self._conclude(Outcome.BROKEN, f"a page that is no list: {error}")
-        self._objects += [object for object in page.items or () if _is_of_use(object)]
+        self._objects |= {object.metadata.key: object for object in page.items or () if _is_of_use(object)}
         self._continue = page.metadata.continue_ or ""
         self._pause = Pause()
         if self._continue:
@@ -449,7 +451,7 @@ class ListWatch:
         return page
 
     def _list_complete(self) -> Event:
-        objects, self._objects = self._objects, []
+        objects, self._objects = list(self._objects.values()), {}
         self.is_listed = True
         self.forbidden = self.last_error = ""
         return Replace(self.kind, objects, self.namespace)
@@ -483,6 +485,8 @@ class ListWatch:
         events = self._believe(outcome)
         if step.state is _LIST_ANEW or events:
             self._list_anew()
+        elif outcome is Outcome.BROKEN and self.state is State.STREAMED_LIST and self._failures >= BROKEN_STREAMED_LISTS:
+            self.state = State.PAGED_LIST
         else:
             self.state = step.state
         return events
@@ -509,7 +513,7 @@ class ListWatch:
 
     def _list_anew(self) -> None:
         self.relists += self.is_listed
-        self._objects = []
+        self._objects = {}
         self._continue = ""
         self.state = State.STREAMED_LIST if self._streams_lists else State.PAGED_LIST
 

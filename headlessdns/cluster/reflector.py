@@ -1,0 +1,223 @@
+"""List and watch every kind that the DNS is made from, for as long as the program runs. Does network I/O and logs.
+
+What is asked and what replies mean is decided in ``watch``; here requests are sent, time passes, and events go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
+
+from headlessdns.cluster.objects import RESOURCES, Event, Forbid, Kind, Replace
+from headlessdns.cluster.watch import Backoff, ListWatch, Pause, Request, State, WatchStatus
+from headlessdns.errors import ClusterError
+
+logger = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 150.0  # an idle watch gets a bookmark about every minute
+STREAMED_LIST_TIMEOUT_S = 10.0  # a server that knows streamed lists writes without a pause until they are complete
+
+
+class Body(Protocol):
+    """What the reflector needs of a reply; `client.Reply` is one."""
+
+    status: int
+    retry_after: str
+
+    def chunks(self) -> AsyncIterable[bytes]:
+        """Yield the body as it comes."""
+
+    async def body(self) -> bytes:
+        """Return the whole body."""
+
+
+class Api(Protocol):
+    """What the reflector needs of a client; `client.ApiClient` is one."""
+
+    def get(self, path: str, query: Mapping[str, str]) -> AbstractAsyncContextManager[Body]:
+        """Send a GET; raises ClusterError."""
+
+    async def reauthenticate(self) -> None:
+        """Read the credentials again; raises ClusterError."""
+
+
+class Reflector:
+    """The watches of one program.
+
+    Attributes:
+        statuses: How each watch is doing; the list grows when Endpoints turn out to be needed.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        apply: Callable[[list[Event]], None],
+        *,
+        namespaces: Iterable[str] = (),
+        label_selector: str = "",
+        pods: bool = True,
+        endpoints: Literal["auto", "always"] = "auto",
+        backoff: Backoff = Backoff(),  # noqa: B008  # immutable
+        read_timeout_s: float = READ_TIMEOUT_S,
+        streamed_list_timeout_s: float = STREAMED_LIST_TIMEOUT_S,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Prepare the watches; `run` starts them.
+
+        Args:
+            api: The API server.
+            apply: Takes the events of one chunk of a stream, in order; called in the loop, never with an empty list.
+            namespaces: Watch only these, for which a Role is enough; none means all. Namespaces are then not watched.
+            label_selector: Limits Services, EndpointSlices, Endpoints and Pods.
+            pods: Whether Pods are wanted.
+            endpoints: `auto` watches Endpoints only where EndpointSlices are not served, `always` always.
+            backoff: Pauses after failures.
+            read_timeout_s: A stream that is silent for longer is taken for dead.
+            streamed_list_timeout_s: A streamed list that is silent for longer is asked for in pages.
+            rng: Spreads pauses and the length of watches.
+        """
+        self.statuses: list[WatchStatus] = []
+        self._api = api
+        self._apply = apply
+        self._namespaces: list[str | None] = list(dict.fromkeys(namespaces)) or [None]
+        self._label_selector = label_selector
+        self._backoff = backoff
+        self._read_timeout_s = read_timeout_s
+        self._streamed_list_timeout_s = streamed_list_timeout_s
+        self._rng = rng or random.Random()
+        unwatched = {
+            Kind.NAMESPACE: bool(namespaces),
+            Kind.POD: not pods,
+            Kind.ENDPOINTS: endpoints == "auto",
+        }
+        self._unwatched = [kind for kind in Kind if unwatched.get(kind)]
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled. What *apply* raises ends it; faults of the server never do."""
+        if self._unwatched:
+            self._apply([Forbid(kind, "unwatched") for kind in self._unwatched])
+        async with asyncio.TaskGroup() as self._tasks:
+            for kind in Kind:
+                if kind not in self._unwatched:
+                    self._start(kind)
+
+    def _start(self, kind: Kind) -> None:
+        assert self._tasks is not None
+        for namespace in self._namespaces if RESOURCES[kind].namespaced else [None]:
+            core = ListWatch(
+                kind, namespace, label_selector=self._label_selector, backoff=self._backoff, rng=self._rng
+            )
+            status = WatchStatus(kind, namespace, required=RESOURCES[kind].required)
+            self.statuses.append(status)
+            self._tasks.create_task(self._follow(core, status), name=f"watch {_name(status)}")
+
+    async def _follow(self, core: ListWatch, status: WatchStatus) -> None:
+        told = _Told(status)
+        while True:
+            request = core.request()
+            was_listed = core.is_listed
+            try:
+                await self._exchange(core, request, status)
+            except TimeoutError:
+                silent_list = core.state is State.STREAMED_LIST
+                self._hand_on(core.silent() if silent_list else core.lost(_SILENT, time.monotonic()), core, status)
+            except ClusterError as error:
+                self._hand_on(core.lost(str(error), time.monotonic()), core, status)
+            status.restarts += was_listed and request.is_stream
+            told.tell(core)
+            await self._pause(core.pause(), core)
+
+    async def _exchange(self, core: ListWatch, request: Request, status: WatchStatus) -> None:
+        """Send *request* and take its reply to the end.
+
+        Raises:
+            TimeoutError: The server is silent.
+            ClusterError: There is no reply, or it broke off.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._read_timeout_s) as limit, self._api.get(request.path, request.query) as reply:
+            if reply.status != 200:
+                self._hand_on(core.refused(reply.status, await reply.body(), reply.retry_after), core, status)
+                return
+            core.opened(time.monotonic())
+            status.last_event_monotonic_s = time.monotonic()
+            limit.reschedule(loop.time() + self._limit_s(core))
+            async for chunk in reply.chunks():
+                status.last_event_monotonic_s = time.monotonic()
+                self._hand_on(core.receive(chunk), core, status)
+                if core.is_over:
+                    return
+                limit.reschedule(loop.time() + self._limit_s(core))
+            self._hand_on(core.ended(time.monotonic()), core, status)
+
+    def _limit_s(self, core: ListWatch) -> float:
+        return self._streamed_list_timeout_s if core.state is State.STREAMED_LIST else self._read_timeout_s
+
+    def _hand_on(self, events: list[Event], core: ListWatch, status: WatchStatus) -> None:
+        status.listed, status.forbidden, status.last_error = core.is_listed, core.forbidden, core.last_error
+        if not events:
+            return
+        self._apply(events)
+        for event in events:
+            if isinstance(event, Replace):
+                where = status.namespace or "all namespaces"
+                logger.info("%s listed in %s: %d", RESOURCES[status.kind].plural, where, len(event.objects))
+        if status.kind is Kind.ENDPOINT_SLICE:
+            self._choose_endpoints(status)
+
+    def _choose_endpoints(self, slices: WatchStatus) -> None:
+        """Let Endpoints stand in for EndpointSlices where those are not served, and no longer than that."""
+        slices.required = slices.forbidden != "absent"
+        if not slices.required and Kind.ENDPOINTS in self._unwatched:
+            self._unwatched.remove(Kind.ENDPOINTS)
+            self._start(Kind.ENDPOINTS)
+        for status in self.statuses:
+            if status.kind is Kind.ENDPOINTS:
+                status.required = not slices.required
+
+    async def _pause(self, pause: Pause, core: ListWatch) -> None:
+        await asyncio.sleep(pause.seconds)
+        if pause.reauthenticate:
+            try:
+                await self._api.reauthenticate()
+            except ClusterError as error:
+                core.last_error = str(error)
+
+
+_SILENT = "the server was silent for too long"
+
+
+def _name(status: WatchStatus) -> str:
+    plural = RESOURCES[status.kind].plural
+    return f"{plural} in {status.namespace}" if status.namespace is not None else plural
+
+
+class _Told:
+    """What the log says about one watch: each trouble once, and its end."""
+
+    def __init__(self, status: WatchStatus) -> None:
+        self._status = status
+        self._forbidden = ""
+        self._error = ""
+
+    def tell(self, core: ListWatch) -> None:
+        name = _name(self._status)
+        for text in core.skipped:
+            logger.warning("%s: an object is passed over: %s", name, text)
+        core.skipped.clear()
+        if core.forbidden != self._forbidden:
+            self._forbidden = core.forbidden
+            if core.forbidden:
+                logger.warning("%s: %s (%s); %s", name, *_refusal(self._status), core.last_error, _grant(self._status))
+        elif core.last_error != self._error and not core.forbidden:
+            if core.last_error:
+                logger.warning("%s: %s; trying again", name, core.last_error)
+            else:
+                logger.info("%s: the watch is back", name)
+        self._error = core.last_error
