@@ -23,6 +23,7 @@ from headlessdns import __version__, names
 from headlessdns.cluster import manifests
 from headlessdns.cluster.objects import EndpointSlice, Event, Kind, ObjectRef, Put
 from headlessdns.cluster.snapshot import Snapshot, Touched
+from headlessdns.cluster.watch import STALE_S, WatchStatus, is_stale
 from headlessdns.config import ServeConfig
 from headlessdns.errors import ConfigError, Fault
 from headlessdns.metrics.collector import Facts, KindFacts, ZoneFacts
@@ -195,6 +196,7 @@ class Application:
         workers = config.workers if IS_AVAILABLE else 1
         self.supervisor = Supervisor(setup, self._listeners, workers, self.pipeline.whole_table)
         self.is_leaving = False
+        self._statuses: list[WatchStatus] = []
         self._flush: asyncio.Handle | None = None
 
     def take(self, event: Event) -> None:
@@ -225,7 +227,7 @@ class Application:
             for listener in self._listeners:
                 stack.callback(listener.close)
             http_url = await stack.enter_async_context(self._http())
-            sources = await self._start_sources()
+            sources = await self._start_sources(stack)
             stack.push_async_callback(_cancel, sources)
             await self.supervisor.start()
             stack.push_async_callback(self.supervisor.stop)
@@ -269,11 +271,23 @@ class Application:
                 )
                 for apex in zones.apexes
             ),
-            kinds=tuple(KindFacts(kind.value, pipeline.snapshot.count(kind)) for kind in Kind),
+            kinds=tuple(self._kind_facts(kind, time.monotonic()) for kind in Kind),
             workers=self.supervisor.running(),
             worker_restarts=self.supervisor.restarts,
             changed_s=pipeline.changed_s,
             programming=pipeline.programming,
+        )
+
+    def _kind_facts(self, kind: Kind, now_s: float) -> KindFacts:
+        """Return what is known of *kind*; of several watches the one that was silent for longest counts."""
+        statuses = [status for status in self._statuses if status.kind is kind]
+        ages_s = [now_s - status.last_event_monotonic_s for status in statuses if status.last_event_monotonic_s]
+        return KindFacts(
+            kind.value,
+            self.pipeline.snapshot.count(kind),
+            max(ages_s, default=None),
+            sum(status.restarts for status in statuses),
+            any(status.forbidden for status in statuses),
         )
 
     def _not_ready(self) -> str:
@@ -284,8 +298,12 @@ class Application:
             return "Services and EndpointSlices are not listed yet"
         return "" if self.supervisor.running() else "no worker answers yet"
 
-    async def _start_sources(self) -> list[asyncio.Task[None]]:
-        """Start what brings events, and take in those that are there already."""
+    async def _start_sources(self, stack: contextlib.AsyncExitStack) -> list[asyncio.Task[None]]:
+        """Start what brings events, and take in those that are there already.
+
+        Raises:
+            ClusterError: The API server cannot be used.
+        """
         config = self._config
         if self._manifests is not None:
             for event in self._manifests.events():
@@ -296,7 +314,22 @@ class Application:
             watch = manifests.watch_manifests(config.manifests, self._take_all, since=self._manifests)
             return [asyncio.create_task(watch, name="manifests")]
         self._step()  # an empty table that says "not ready" is a table
-        return []
+        from headlessdns.cluster.client import connect  # the kubernetes package costs 0.3 s; manifests do without
+        from headlessdns.cluster.reflector import Reflector
+
+        # Inside a cluster an API server that is away comes back; until then SERVFAIL lets a forwarder look elsewhere.
+        client = await connect(config.kubeconfig, config.context, check=config.kubeconfig is not None)
+        stack.push_async_callback(client.close)
+        reflector = Reflector(
+            client,
+            self._take_all,
+            namespaces=config.namespaces,
+            label_selector=config.label_selector,
+            pods=config.pods is PodNames.VERIFIED,
+            endpoints=config.endpoints,
+        )
+        self._statuses = reflector.statuses
+        return [asyncio.create_task(reflector.run(), name="the reflector")]
 
     def _take_all(self, events: list[Event]) -> None:
         for event in events:
@@ -310,10 +343,23 @@ class Application:
         while not leave.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(leave.wait(), _STALE_CHECK_S)
+            self._note_staleness(time.monotonic())
             for source in sources:
                 if source.done():
                     source.result()
                     raise AssertionError(f"{source.get_name()} has ended")
+
+    def _note_staleness(self, now_s: float) -> None:
+        """Tell the workers when the API falls silent, and when it speaks again."""
+        is_now_stale = self.pipeline.is_ready and is_stale(self._statuses, now_s)
+        if is_now_stale == self.pipeline.is_stale:
+            return
+        self.pipeline.is_stale = is_now_stale
+        if is_now_stale:
+            log.warning("stale: the API has been silent for %g s; answers go on from memory", STALE_S)
+        else:
+            log.info("the API speaks again; answers are up to date")
+        self._step()
 
     def _say_hello(self, http_url: str) -> None:
         """Tell a person what is served where, and what to try."""

@@ -33,7 +33,8 @@ class Feed:
     def load(self) -> Setup:
         """Block until set-up and a complete table have come, and return the set-up."""
         setup = None
-        while True:
+        is_complete = False
+        while setup is None or not is_complete:
             self.report(None)
             data = self.socket.recv(_READ_OCTETS)
             if not data:
@@ -41,12 +42,13 @@ class Feed:
             for kind, payload in self._reader.feed(data):
                 if kind == FrameKind.SETUP:
                     setup = framing.decode_setup(payload)
-                elif kind == FrameKind.DELTA:
+                elif kind == FrameKind.DELTA:  # those behind the complete table, too: they came with it
                     self.table.apply(framing.decode_delta(payload))
-                elif kind == FrameKind.COMPLETE and setup is not None:
-                    self.socket.setblocking(False)
-                    self._next_report_s = 0.0  # the first report says that we answer: at once
-                    return setup
+                elif kind == FrameKind.COMPLETE:
+                    is_complete = True
+        self.socket.setblocking(False)
+        self._next_report_s = 0.0  # the first report says that we answer: at once
+        return setup
 
     def apply_pending(self) -> None:
         """Apply every whole frame that has come; never blocks.

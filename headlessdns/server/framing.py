@@ -7,7 +7,6 @@ A frame is 4 octets of length (of what follows), 1 octet of kind, and the payloa
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 
 import msgspec
@@ -62,16 +61,17 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take in *data* and yield each frame that is whole now, as its kind and payload."""
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take in *data* and return the frames that are whole now, as kind and payload."""
         self._buffer += data
+        frames = []
         position = 0
         while len(self._buffer) - position >= _HEAD.size:
             length, kind = _HEAD.unpack_from(self._buffer, position)
             end = position + 4 + length
             if end > len(self._buffer):
                 break
-            yield kind, bytes(memoryview(self._buffer)[position + _HEAD.size : end])
+            frames.append((kind, bytes(memoryview(self._buffer)[position + _HEAD.size : end])))
             position = end
-        if position:
-            del self._buffer[:position]
+        del self._buffer[:position]
+        return frames
