@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from headlessdns.cluster.objects import RESOURCES, Event, Forbid, Kind, Replace
-from headlessdns.cluster.watch import Backoff, ListWatch, Pause, Request, State, WatchStatus
+from headlessdns.cluster.watch import Backoff, ListWatch, Request, State, WatchStatus
 from headlessdns.errors import ClusterError
 
 logger = logging.getLogger(__name__)
@@ -110,66 +110,61 @@ class Reflector:
     def _start(self, kind: Kind) -> None:
         assert self._tasks is not None
         for namespace in self._namespaces if RESOURCES[kind].namespaced else [None]:
-            core = ListWatch(
-                kind, namespace, label_selector=self._label_selector, backoff=self._backoff, rng=self._rng
+            watch = _Watch(
+                ListWatch(kind, namespace, label_selector=self._label_selector, backoff=self._backoff, rng=self._rng),
+                WatchStatus(kind, namespace, required=RESOURCES[kind].required),
             )
-            status = WatchStatus(kind, namespace, required=RESOURCES[kind].required)
-            self.statuses.append(status)
-            self._tasks.create_task(self._follow(core, status), name=f"watch {_name(status)}")
+            self.statuses.append(watch.status)
+            self._tasks.create_task(self._follow(watch), name=f"watch {watch.name}")
 
-    async def _follow(self, core: ListWatch, status: WatchStatus) -> None:
-        told = _Told(status)
+    async def _follow(self, watch: _Watch) -> None:
         while True:
-            request = core.request()
-            was_listed = core.is_listed
+            request = watch.core.request()
+            was_listed = watch.core.is_listed
             try:
-                await self._exchange(core, request, status)
+                await self._exchange(watch, request)
             except TimeoutError:
-                silent_list = core.state is State.STREAMED_LIST
-                self._hand_on(core.silent() if silent_list else core.lost(_SILENT, time.monotonic()), core, status)
+                self._hand_on(watch.silent(), watch)
             except ClusterError as error:
-                self._hand_on(core.lost(str(error), time.monotonic()), core, status)
-            status.restarts += was_listed and request.is_stream
-            told.tell(core)
-            await self._pause(core.pause(), core)
+                self._hand_on(watch.core.lost(str(error), time.monotonic()), watch)
+            watch.status.restarts += was_listed and request.is_stream
+            pause = watch.core.pause()
+            await asyncio.sleep(pause.seconds)
+            if pause.reauthenticate:
+                await self._reauthenticate(watch)
 
-    async def _exchange(self, core: ListWatch, request: Request, status: WatchStatus) -> None:
+    async def _exchange(self, watch: _Watch, request: Request) -> None:
         """Send *request* and take its reply to the end.
 
         Raises:
             TimeoutError: The server is silent.
             ClusterError: There is no reply, or it broke off.
         """
+        core = watch.core
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._read_timeout_s) as limit, self._api.get(request.path, request.query) as reply:
             if reply.status != 200:
-                self._hand_on(core.refused(reply.status, await reply.body(), reply.retry_after), core, status)
+                self._hand_on(core.refused(reply.status, await reply.body(), reply.retry_after), watch)
                 return
             core.opened(time.monotonic())
-            status.last_event_monotonic_s = time.monotonic()
-            limit.reschedule(loop.time() + self._limit_s(core))
+            watch.saw_life()
             async for chunk in reply.chunks():
-                status.last_event_monotonic_s = time.monotonic()
-                self._hand_on(core.receive(chunk), core, status)
+                watch.saw_life()
+                self._hand_on(core.receive(chunk), watch)
                 if core.is_over:
                     return
                 limit.reschedule(loop.time() + self._limit_s(core))
-            self._hand_on(core.ended(time.monotonic()), core, status)
+            self._hand_on(core.ended(time.monotonic()), watch)
 
     def _limit_s(self, core: ListWatch) -> float:
         return self._streamed_list_timeout_s if core.state is State.STREAMED_LIST else self._read_timeout_s
 
-    def _hand_on(self, events: list[Event], core: ListWatch, status: WatchStatus) -> None:
-        status.listed, status.forbidden, status.last_error = core.is_listed, core.forbidden, core.last_error
-        if not events:
-            return
-        self._apply(events)
-        for event in events:
-            if isinstance(event, Replace):
-                where = status.namespace or "all namespaces"
-                logger.info("%s listed in %s: %d", RESOURCES[status.kind].plural, where, len(event.objects))
-        if status.kind is Kind.ENDPOINT_SLICE:
-            self._choose_endpoints(status)
+    def _hand_on(self, events: list[Event], watch: _Watch) -> None:
+        watch.tell(events)
+        if events:
+            self._apply(events)
+            if watch.status.kind is Kind.ENDPOINT_SLICE:
+                self._choose_endpoints(watch.status)
 
     def _choose_endpoints(self, slices: WatchStatus) -> None:
         """Let Endpoints stand in for EndpointSlices where those are not served, and no longer than that."""
@@ -181,43 +176,73 @@ class Reflector:
             if status.kind is Kind.ENDPOINTS:
                 status.required = not slices.required
 
-    async def _pause(self, pause: Pause, core: ListWatch) -> None:
-        await asyncio.sleep(pause.seconds)
-        if pause.reauthenticate:
-            try:
-                await self._api.reauthenticate()
-            except ClusterError as error:
-                core.last_error = str(error)
+    async def _reauthenticate(self, watch: _Watch) -> None:
+        try:
+            await self._api.reauthenticate()
+        except ClusterError as error:
+            watch.core.last_error = str(error)
+            watch.tell([])
 
 
-_SILENT = "the server was silent for too long"
+class _Watch:
+    """One watch, its status, and what the log was told of it: each trouble once, and its end."""
 
+    def __init__(self, core: ListWatch, status: WatchStatus) -> None:
+        self.core = core
+        self.status = status
+        plural = RESOURCES[status.kind].plural
+        self.name = plural if status.namespace is None else f"{plural} in namespace {status.namespace}"
 
-def _name(status: WatchStatus) -> str:
-    plural = RESOURCES[status.kind].plural
-    return f"{plural} in {status.namespace}" if status.namespace is not None else plural
+    def saw_life(self) -> None:
+        self.status.last_event_monotonic_s = time.monotonic()
+        self.tell([])
 
+    def silent(self) -> list[Event]:
+        if self.core.state is State.STREAMED_LIST:
+            return self.core.silent()
+        return self.core.lost("the server was silent for too long", time.monotonic())
 
-class _Told:
-    """What the log says about one watch: each trouble once, and its end."""
-
-    def __init__(self, status: WatchStatus) -> None:
-        self._status = status
-        self._forbidden = ""
-        self._error = ""
-
-    def tell(self, core: ListWatch) -> None:
-        name = _name(self._status)
+    def tell(self, events: list[Event]) -> None:
+        """Bring the status up to date, and log what is new."""
+        core, status = self.core, self.status
         for text in core.skipped:
-            logger.warning("%s: an object is passed over: %s", name, text)
+            logger.warning("%s: an object that cannot be read is passed over: %s", self.name, text)
         core.skipped.clear()
-        if core.forbidden != self._forbidden:
-            self._forbidden = core.forbidden
+        if core.forbidden != status.forbidden:
             if core.forbidden:
-                logger.warning("%s: %s (%s); %s", name, *_refusal(self._status), core.last_error, _grant(self._status))
-        elif core.last_error != self._error and not core.forbidden:
+                logger.warning("%s: %s", self.name, _refusal(core))
+        elif core.last_error != status.last_error and not core.forbidden:
             if core.last_error:
-                logger.warning("%s: %s; trying again", name, core.last_error)
+                logger.warning("%s: %s; trying again", self.name, core.last_error)
             else:
-                logger.info("%s: the watch is back", name)
-        self._error = core.last_error
+                logger.info("%s: the watch is back", self.name)
+        status.listed, status.forbidden, status.last_error = core.is_listed, core.forbidden, core.last_error
+        for event in events:
+            if isinstance(event, Replace):
+                logger.info("%s: %d listed", self.name, len(event.objects))
+
+
+_WITHOUT = {
+    Kind.SERVICE: "nothing can be answered without them",
+    Kind.ENDPOINT_SLICE: "nothing can be answered without them",
+    Kind.ENDPOINTS: "Services that have no EndpointSlice go without addresses",
+    Kind.POD: "names made of pod addresses are not answered",
+    Kind.NAMESPACE: "a namespace now exists when an object in it does",
+    Kind.STATEFUL_SET: "which pods a StatefulSet wants is not known",
+}
+
+
+def _refusal(core: ListWatch) -> str:
+    """Return what follows from a kind that cannot be had, and which rule would grant it."""
+    resource = RESOURCES[core.kind]
+    group = resource.group_version.rpartition("/")[0]
+    without = _WITHOUT[core.kind]
+    if core.forbidden == "absent":
+        if core.kind is Kind.ENDPOINT_SLICE:
+            without = "Endpoints are watched instead"
+        return f"the API server does not serve {resource.group_version} ({core.last_error}); {without}"
+    role = "ClusterRole" if core.namespace is None else f"Role in namespace {core.namespace}"
+    rule = f'{{apiGroups: ["{group}"], resources: ["{resource.plural}"], verbs: ["list", "watch"]}}'
+    return (
+        f"the API server forbids list and watch ({core.last_error}); {without}; to grant it add to the {role}: {rule}"
+    )

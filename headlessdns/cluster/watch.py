@@ -319,6 +319,8 @@ class ListWatch:
         self._refusals = 0
         if self.state is State.STREAMED_LIST:
             self._objects = {}
+        elif self.state is State.WATCH:
+            self.last_error = ""
 
     def receive(self, octets: bytes) -> list[Event]:
         """Take in some *octets* of a body, cut anywhere, and return what they say."""
@@ -348,12 +350,15 @@ class ListWatch:
         )
 
     def refused(self, status: int, body: bytes = b"", retry_after: str = "") -> list[Event]:
-        """Take in a reply with another *status* than 200, its body and its Retry-After in seconds."""
-        retry_after_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+        """Take in a reply with another *status* than 200, its body, and its Retry-After header."""
         try:
-            message = _STATUS.decode(body).message or ""
-        except msgspec.MsgspecError:
-            message = body[:200].decode(errors="replace").strip()
+            decoded = _STATUS.decode(body)
+        except msgspec.MsgspecError:  # something in between, such as a proxy
+            decoded = _Status(message=body[:200].decode(errors="replace").strip())
+        message = decoded.message or ""
+        retry_after_s = decoded.details.retry_after_s if decoded.details else None
+        if retry_after.isascii() and retry_after.isdigit():  # its other form, a date, is not what API servers send
+            retry_after_s = int(retry_after)
         return self._conclude(outcome_of(status, message), f"HTTP {status}: {message}", retry_after_s)
 
     def lost(self, reason: str, now_s: float) -> list[Event]:
@@ -474,18 +479,20 @@ class ListWatch:
         """Move on after *outcome* and return what it says about the kind itself."""
         self.is_over = True
         step = TRANSITIONS[self.state, outcome]
-        if reason:
+        falls_back = outcome is Outcome.REFUSED and self.state is State.STREAMED_LIST
+        if reason and not falls_back:
             self.last_error = reason
         if outcome is Outcome.GONE and self.state is State.PAGED_LIST:
             self._page_size = 0  # pages come too slowly for this server: all at once
-        if outcome is Outcome.REFUSED and self.state is State.STREAMED_LIST:
-            self._streams_lists = False
+        self._streams_lists &= not falls_back
         self._failures += 1
         self._pause = self._pause_for(step.wait, outcome, retry_after_s)
         events = self._believe(outcome)
         if step.state is _LIST_ANEW or events:
             self._list_anew()
-        elif outcome is Outcome.BROKEN and self.state is State.STREAMED_LIST and self._failures >= BROKEN_STREAMED_LISTS:
+        elif (
+            outcome is Outcome.BROKEN and self.state is State.STREAMED_LIST and self._failures >= BROKEN_STREAMED_LISTS
+        ):
             self.state = State.PAGED_LIST
         else:
             self.state = step.state

@@ -36,10 +36,7 @@ class Feed:
         is_complete = False
         while setup is None or not is_complete:
             self.report(None)
-            data = self.socket.recv(_READ_OCTETS)
-            if not data:
-                raise ParentGoneError
-            for kind, payload in self._reader.feed(data):
+            for kind, payload in self._reader.feed(self._receive()):
                 if kind == FrameKind.SETUP:
                     setup = framing.decode_setup(payload)
                 elif kind == FrameKind.DELTA:  # those behind the complete table, too: they came with it
@@ -58,16 +55,29 @@ class Feed:
         """
         while True:
             try:
-                data = self.socket.recv(_READ_OCTETS)
+                data = self._receive()
             except BlockingIOError:
                 return
-            if not data:
-                raise ParentGoneError
             for kind, payload in self._reader.feed(data):
                 if kind == FrameKind.DELTA:
                     self.table.apply(framing.decode_delta(payload))
             if len(data) < _READ_OCTETS:
                 return
+
+    def _receive(self) -> bytes:
+        """Return what has come.
+
+        Raises:
+            BlockingIOError: Nothing has, and the socket does not block.
+            ParentGoneError: The feed has ended.
+        """
+        try:
+            data = self.socket.recv(_READ_OCTETS)
+        except ConnectionError as error:  # it left with a report of ours unread
+            raise ParentGoneError from error
+        if not data:
+            raise ParentGoneError
+        return data
 
     def report(self, counters: Counters | None) -> None:
         """Send *counters* and so a sign of life, if it is time."""
