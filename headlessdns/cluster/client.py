@@ -18,11 +18,11 @@ from typing import Any
 
 import aiohttp
 import yaml
-from kubernetes.aio.client import ApiClient as _KubernetesClient
+from kubernetes.aio.client import ApiClient as _UntypedClient
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config.config_exception import ConfigException
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
-from kubernetes.aio.config.kube_config import load_kube_config
+from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config import load_kube_config as _untyped_load
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader as _UntypedLoader
 
 from headlessdns import __version__
 from headlessdns.errors import ClusterError
@@ -34,6 +34,11 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 # What the loaders raise for a kubeconfig that is no kubeconfig: they read its fields unchecked.
 _LOADER_ERRORS = (ConfigException, OSError, yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
+
+# These carry no types.
+_KubernetesClient: Any = _UntypedClient
+_InClusterConfigLoader: Any = _UntypedLoader
+_load_kube_config: Any = _untyped_load
 
 _Load = Callable[[Configuration], Awaitable[None]]
 
@@ -265,7 +270,7 @@ async def connect(
 def _in_cluster(environ: Mapping[str, str], service_account: Path) -> _Load:
     if not environ.get("KUBERNETES_SERVICE_HOST"):
         raise ClusterError("not in a cluster, and no kubeconfig is given; add --kubeconfig FILE, or --manifests PATH")
-    loader = InClusterConfigLoader(str(service_account / "token"), str(service_account / "ca.crt"), environ=environ)
+    loader = _InClusterConfigLoader(str(service_account / "token"), str(service_account / "ca.crt"), environ=environ)
 
     async def load(configuration: Configuration) -> None:
         try:
@@ -282,7 +287,7 @@ def _from_kubeconfig(kubeconfig: Path, context: str | None) -> _Load:
         wanted = _check_kubeconfig(kubeconfig, context)
         try:
             with _errors_of_plugins() as complaints:
-                loader = await load_kube_config(str(kubeconfig), wanted, configuration, persist_config=False)
+                loader = await _load_kube_config(str(kubeconfig), wanted, configuration, persist_config=False)
         except _LOADER_ERRORS as error:
             raise ClusterError(f"kubeconfig {kubeconfig}: context {wanted}: {error}; correct the file") from error
         if complaints and not {"token", "cert_file"} & {name for name, value in vars(loader).items() if value}:

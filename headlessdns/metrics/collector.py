@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -256,7 +256,7 @@ def _server_metrics(facts: Facts) -> Iterator[Metric]:
     yield InfoMetricFamily("headlessdns_build", "What is running.", value=build)
 
 
-def _gauge(name: str, help: str, label: str, values: dict[str, float]) -> Metric:
+def _gauge(name: str, help: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"headlessdns_{name}", help, labels=[label])
     for value in values:
         family.add_metric([value], values[value])

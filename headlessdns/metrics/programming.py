@@ -18,7 +18,7 @@ class ProgrammingTimes:
     """A histogram of seconds for each kind of Service.
 
     Attributes:
-        buckets: By kind of Service, such as ``headless_with_selector``: observations by `BUCKETS_S`, and one bucket more.
+        buckets: By kind of Service, such as ``headless_with_selector``: counts by `BUCKETS_S`, and one bucket more.
         sums_s: By kind of Service, the sum of what was observed.
     """
 

@@ -12,10 +12,11 @@ import socket
 import threading
 from typing import Generic, TypeVar
 
-from headlessdns.server.chase import Resolver
+from headlessdns.server.chase import NOTHING, Resolver
 from headlessdns.wire.respond import Chase, Chased
 
 T = TypeVar("T")
+MAX_WAITING = 4096  # queries; beyond that only the CNAME is sent, at once
 
 
 class BackgroundResolver(Generic[T]):
@@ -30,12 +31,20 @@ class BackgroundResolver(Generic[T]):
         self.wake.setblocking(False)
         self._waker.setblocking(False)
         self._results: collections.deque[tuple[T, Chased]] = collections.deque()
+        self._waiting = 0  # submitted and not collected
         self._resolver = Resolver(address)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="resolver").start()
 
+    def known(self, chase: Chase) -> Chased | None:
+        """Return what can be said of *chase* at once: what is known of it, or nothing where too many wait."""
+        if self._waiting >= MAX_WAITING:
+            return NOTHING
+        return self._resolver.known(chase)
+
     def submit(self, chase: Chase, token: T) -> None:
         """Look *chase* up; *token* comes back with the result."""
+        self._waiting += 1
         asyncio.run_coroutine_threadsafe(self._run(chase, token), self._loop)
 
     async def _run(self, chase: Chase, token: T) -> None:
@@ -51,4 +60,5 @@ class BackgroundResolver(Generic[T]):
         with contextlib.suppress(IndexError):
             while True:
                 results.append(self._results.popleft())
+        self._waiting -= len(results)
         return results

@@ -1,50 +1,82 @@
 """CNAME targets outside our zones, asked of a resolver off the hot path.
 
 Neither CoreDNS' forward plugin nor a stub resolver follows a CNAME in an answer that it got, so an ExternalName would
-resolve to nothing. I/O: one UDP socket, or TCP where the answer is cut; `headlessdns.wire` decides what is sent.
+resolve to nothing. I/O: one UDP socket a question, or TCP where the answer is cut; `headlessdns.wire` decides what is
+sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import socket
 import struct
 import time
+from typing import NamedTuple
 
 import dnslib
 
-from headlessdns import names
-from headlessdns.names import CanonicalName
+from headlessdns.wire.answers import Table
 from headlessdns.wire.parse import Rcode
-from headlessdns.wire.respond import Chase, Chased
+from headlessdns.wire.respond import Chase, Chased, Client, Identity, respond
 
 TIMEOUT_S = 1.0  # a forwarder in front gives up after 2 s
-MAX_IN_FLIGHT = 512  # beyond that only the CNAME is sent, at once
+MAX_IN_FLIGHT = 512  # different questions; beyond that only the CNAME is sent, at once
 CACHE_SIZE = 4096
 NEGATIVE_TTL_S = 5
-_NOTHING = Chased()
+NOTHING = Chased()
 _MAX_TTL_S = 300
+_TTL_AT = 4  # behind the owner name: type, class, TTL (RFC 1035 §3.2.1)
+
+
+class Found(NamedTuple):
+    """What a resolver said, and how long it may be kept.
+
+    Attributes:
+        chased: What is sent.
+        ttls: Each TTL in ``chased.records``: its offset and its seconds.
+        keep_s: For how long all of it is true.
+    """
+
+    chased: Chased
+    ttls: tuple[tuple[int, int], ...] = ()
+    keep_s: int = NEGATIVE_TTL_S
+
+    def aged(self, age_s: int) -> Chased:
+        """Return what is sent *age_s* seconds later: TTLs count down, else they would begin anew at every hand."""
+        records = bytearray(self.chased.records)
+        for at, ttl_s in self.ttls:
+            records[at : at + 4] = max(ttl_s - age_s, 0).to_bytes(4, "big")
+        return self.chased._replace(records=bytes(records))
 
 
 class Resolver:
     """Asks one recursive resolver; answers are kept for their TTL, equal questions in flight are asked once."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], timeout_s: float = TIMEOUT_S) -> None:
         self._address = address
+        self._timeout_s = timeout_s
         self._in_flight: dict[Chase, asyncio.Task[Chased]] = {}
-        self._cache: dict[Chase, tuple[float, Chased]] = {}
+        self._cache: dict[Chase, tuple[float, Found]] = {}
+
+    def known(self, chase: Chase) -> Chased | None:
+        """Return what is known of *chase* already, or None. Safe to call from another thread."""
+        kept = self._cache.get(chase)
+        if kept is None:
+            return None
+        since_s, found = kept
+        age_s = time.monotonic() - since_s
+        return found.aged(int(age_s)) if age_s < found.keep_s else None
 
     async def look_up(self, chase: Chase) -> Chased:
         """Return what the resolver says of *chase*; nothing when it does not say it in time. Never raises."""
-        known = self._cache.get(chase)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
+        known = self.known(chase)
+        if known is not None:
+            return known
         task = self._in_flight.get(chase)
         if task is None:
             if len(self._in_flight) >= MAX_IN_FLIGHT:
-                return _NOTHING
+                return NOTHING
             task = asyncio.create_task(self._ask(chase))
             self._in_flight[chase] = task
             task.add_done_callback(lambda _: self._in_flight.pop(chase, None))
@@ -52,15 +84,17 @@ class Resolver:
 
     async def _ask(self, chase: Chase) -> Chased:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 response = await self._exchange(compose_question(chase))
-                chased, ttl_s = read_response(response)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, dnslib.DNSError, ValueError, IndexError):
-            return _NOTHING
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return NOTHING
+        found = read_response(response)
+        if found is None:
+            return NOTHING
         if len(self._cache) >= CACHE_SIZE:
             self._cache.clear()
-        self._cache[chase] = time.monotonic() + min(ttl_s, _MAX_TTL_S), chased
-        return chased
+        self._cache[chase] = time.monotonic(), found
+        return found.chased
 
     async def _exchange(self, query: bytes) -> bytes:
         loop = asyncio.get_running_loop()
@@ -70,21 +104,27 @@ class Resolver:
             sock.setblocking(False)
             await loop.sock_connect(sock, (host, port))  # the kernel drops what others send; the port is random
             await loop.sock_sendall(sock, query)
-            while True:
-                response = await loop.sock_recv(sock, 65535)
-                if response[:2] == query[:2] and response[12 : len(query)].lower() == query[12:].lower():
-                    break
-        if not response[2] & 0x02:
-            return response
-        reader, writer = await asyncio.open_connection(host, port)
+            while not _answers(response := await loop.sock_recv(sock, 65535), query):
+                pass
+        return await self._exchange_stream(query) if response[2] & 0x02 else response
+
+    async def _exchange_stream(self, query: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*self._address)
         try:
             writer.write(struct.pack("!H", len(query)) + query)
             (length,) = struct.unpack("!H", await reader.readexactly(2))
-            return await reader.readexactly(length)
+            response = await reader.readexactly(length)
         finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            writer.transport.abort()  # nothing is under way any more that could be lost
+        if not _answers(response, query):
+            raise ConnectionError("the resolver answered another question")
+        return response
+
+
+def _answers(response: bytes, query: bytes) -> bool:
+    """Tell whether *response* is one to *query*: the ID, a response, the question (RFC 5452 §9.1)."""
+    is_response = len(response) >= len(query) and bool(response[2] & 0x80)
+    return is_response and response[:2] == query[:2] and response[12 : len(query)].lower() == query[12:].lower()
 
 
 def compose_question(chase: Chase) -> bytes:
@@ -93,40 +133,44 @@ def compose_question(chase: Chase) -> bytes:
     return header + chase.target + struct.pack("!2H", chase.qtype, 1)
 
 
-def read_response(response: bytes) -> tuple[Chased, int]:
-    """Return the answer section of *response* and the seconds for which it may be kept.
+def read_response(response: bytes) -> Found | None:
+    """Return the answer section of *response*, or None where it cannot be read."""
+    try:
+        message = dnslib.DNSRecord.parse(response)
+        if message.header.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+            return Found(NOTHING)
+        records = bytearray()
+        ttls = []
+        for record in message.rr:
+            buffer = _PlainBuffer()
+            record.pack(buffer)
+            owner = _PlainBuffer()
+            owner.encode_name(record.rname)
+            ttls.append((len(records) + len(owner) + _TTL_AT, int(record.ttl)))
+            records += buffer.data
+    except Exception:  # noqa: BLE001  # it raises many kinds on malformed octets, RecursionError among them
+        return None
+    keep_s = min([ttl_s for _, ttl_s in ttls] or [NEGATIVE_TTL_S])
+    return Found(Chased(bytes(records), len(ttls), int(message.header.rcode)), tuple(ttls), min(keep_s, _MAX_TTL_S))
 
-    Raises:
-        dnslib.DNSError: The response breaks the format.
+
+class _PlainBuffer(dnslib.label.DNSBuffer):  # type: ignore[misc]  # dnslib ships no types
+    """Composes without pointers: they would point into the resolver's message."""
+
+    def encode_name(self, name: dnslib.DNSLabel) -> None:
+        self.encode_name_nocompress(name)
+
+
+def respond_chased(
+    message: bytes, table: Table, identity: Identity, client: Client, chase: Chase, chased: Chased
+) -> bytes | None:
+    """Return the response to a query that waited for *chase*.
+
+    The table may have changed meanwhile; what was found is sent only if the name still leads to the same target.
     """
-    message = dnslib.DNSRecord.parse(response)
-    rcode = int(message.header.rcode)
-    if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
-        return _NOTHING, NEGATIVE_TTL_S
-    records = b""
-    ttls = [NEGATIVE_TTL_S] if not message.rr else []
-    for record in message.rr:
-        records += _uncompressed(record)
-        ttls.append(int(record.ttl))
-    return Chased(records, len(message.rr), rcode), min(ttls)
-
-
-def _uncompressed(record: dnslib.RR) -> bytes:
-    """Return *record* in octets with no pointer in it: they would point into the resolver's message."""
-    owner = _name(record.rname)
-    if isinstance(record.rdata, dnslib.CNAME):  # PTR and NS are the same class to dnslib
-        rdata: bytes = _name(record.rdata.label)
-    elif isinstance(record.rdata, dnslib.SRV):
-        srv = record.rdata
-        rdata = struct.pack("!3H", srv.priority, srv.weight, srv.port) + _name(srv.target)
-    elif isinstance(record.rdata, dnslib.MX):
-        rdata = struct.pack("!H", record.rdata.preference) + _name(record.rdata.label)
-    else:
-        buffer = dnslib.label.DNSBuffer()
-        record.rdata.pack(buffer)
-        rdata = bytes(buffer.data)
-    return owner + struct.pack("!HHIH", record.rtype, record.rclass, record.ttl, len(rdata)) + rdata
-
-
-def _name(label: dnslib.DNSLabel) -> CanonicalName:
-    return names.join(list(label.label))
+    now_s = int(time.time())
+    again = respond(message, table, identity, client, now_s)
+    if isinstance(again, Chase):
+        again = respond(message, table, identity, client, now_s, chased if again == chase else NOTHING)
+    assert not isinstance(again, Chase)  # with `chased` given there is nothing to ask for
+    return again

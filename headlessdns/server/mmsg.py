@@ -48,6 +48,7 @@ _NAME_AT = _Msghdr.name.offset // 8
 _CONTROL_AT = _Msghdr.control.offset // 8
 _CONTROL_LENGTH_AT = _Msghdr.control_length.offset // 8
 _PKTINFO_AT = 16  # behind cmsghdr: in_pktinfo begins with the interface, in6_pktinfo ends with it
+_ANY_INTERFACE = bytes(4)
 _MSG_DONTWAIT = socket.MSG_DONTWAIT
 
 
@@ -117,8 +118,13 @@ class DatagramBatch:
         self._out_words[out_slot * _HEADER_WORDS + _NAME_AT] = self._address_base + in_slot * _ADDRESS_OCTETS
         if self.is_wildcard:
             control = in_slot * _CONTROL_OCTETS
-            if not self.is_ipv6:  # let the route choose the interface: only the source address is to be kept
-                self.controls[control + _PKTINFO_AT : control + _PKTINFO_AT + 4] = b"\x00\x00\x00\x00"
+            pktinfo = control + _PKTINFO_AT
+            # Let the route choose the interface: only the source address is to be kept. A link-local one is of
+            # its interface (RFC 4291 §2.5.6).
+            if not self.is_ipv6:
+                self.controls[pktinfo : pktinfo + 4] = _ANY_INTERFACE
+            elif not (self.controls[pktinfo] == 0xFE and self.controls[pktinfo + 1] & 0xC0 == 0x80):
+                self.controls[pktinfo + 16 : pktinfo + 20] = _ANY_INTERFACE
             self._out_words[out_slot * _HEADER_WORDS + _CONTROL_AT] = self._control_base + control
             self._out_words[out_slot * _HEADER_WORDS + _CONTROL_LENGTH_AT] = self._in_words[
                 in_slot * _HEADER_WORDS + _CONTROL_LENGTH_AT
@@ -135,8 +141,8 @@ class DatagramBatch:
         used = self._in_words[in_slot * _HEADER_WORDS + _CONTROL_LENGTH_AT] if self.is_wildcard else 0
         return bytes(self.addresses[at : at + self._address_octets]), bytes(self.controls[control : control + used])
 
-    def send_later(self, envelope: tuple[bytes, bytes], response: bytes) -> None:
-        """Send *response* to an `envelope`; for use between batches."""
+    def send_later(self, envelope: tuple[bytes, bytes], response: bytes) -> int:
+        """Send *response* to an `envelope` and return how many were lost; for use between batches."""
         address, control = envelope
         self.addresses[: len(address)] = address
         self.controls[: len(control)] = control
@@ -144,7 +150,7 @@ class DatagramBatch:
         self.to_send[: len(response)] = response
         self.out_lengths[1] = len(response)
         self.answer_from(0, 0)
-        self.send(1)
+        return self.send(1)
 
     def send(self, count: int) -> int:
         """Send the first *count* out slots and return how many were lost."""

@@ -60,7 +60,7 @@ def bind_listeners(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
 
 def _bind_pair(host: str, port: int) -> socket.socket:
     for attempt in range(_TRIES):
-        listener = socket.socket(family(host), socket.SOCK_STREAM)
+        listener = _new_socket(host, port, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for TIME_WAIT
             if listener.family == socket.AF_INET6:
@@ -81,6 +81,13 @@ def _bind_pair(host: str, port: int) -> socket.socket:
     raise AssertionError("unreachable: the last attempt raises")
 
 
+def _new_socket(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    try:
+        return socket.socket(family(host), kind)
+    except OSError as error:  # the kernel was started without IPv6
+        raise ListenError(_explain(host, port, error)) from error
+
+
 def _explain(host: str, port: int, error: OSError) -> str:
     where = show(host, port)
     if error.errno == errno.EADDRINUSE:
@@ -92,6 +99,8 @@ def _explain(host: str, port: int, error: OSError) -> str:
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"cannot listen on {where}: this machine has no such address; --listen wants one of its own"
+    if error.errno == errno.EAFNOSUPPORT:
+        return f"cannot listen on {where}: this machine has no IPv6; choose an IPv4 address with --listen"
     return f"cannot listen on {where}: {error.strerror}; choose another address with --listen"
 
 

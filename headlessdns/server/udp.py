@@ -29,12 +29,14 @@ _OPT_OCTETS = 11  # an OPT record without options
 
 
 class Waiting(NamedTuple):
-    """A query that waits for a name outside our zones."""
+    """A query that waits for a name outside our zones since a time of the performance counter."""
 
     endpoint: Endpoint
     envelope: tuple[bytes, bytes]
     message: bytes
     client: Client
+    chase: Chase
+    since_s: float
 
 
 class Endpoint:
@@ -115,29 +117,41 @@ class Worker:
             if out != len(lengths) and not batch.is_wildcard:
                 for slot in range(out):  # those after a dropped one had moved up
                     batch.answer_from(slot, slot)
-        self._counters.dropped += len(lengths) - out
         self._counters.count(endpoint.family, responses, time.perf_counter() - started_s)
 
     def _respond(self, message: bytes, endpoint: Endpoint, slot: int) -> bytes | None:
         """Take the long way, and remember a plain OPT record so that the next one takes the short way."""
-        assert endpoint.batch is not None  # the caller has it
-        client = Client(endpoint.batch.client(slot))
-        response = respond(message, self._table, self._identity, client, int(time.time()))
+        batch = endpoint.batch
+        assert batch is not None  # the caller has it
+        client = Client(batch.client(slot))
+        now_s = int(time.time())
+        response = respond(message, self._table, self._identity, client, now_s)
         if isinstance(response, Chase):
-            assert self._resolver is not None  # `Identity.has_resolver` is set with it
-            self._resolver.submit(response, Waiting(endpoint, endpoint.batch.envelope(slot), message, client))
-            return None
-        if response is not None and message[10:12] == b"\x00\x01":
+            chase, resolver = response, self._resolver
+            assert resolver is not None  # `Identity.has_resolver` is set with it
+            known = resolver.known(chase)
+            if known is None:
+                waiting = Waiting(endpoint, batch.envelope(slot), message, client, chase, time.perf_counter())
+                resolver.submit(chase, waiting)
+                return None
+            response = respond(message, self._table, self._identity, client, now_s, known)
+            assert not isinstance(response, Chase)  # there is nothing more to ask for
+        if response is None:
+            self._counters.dropped += 1
+        elif message[10:12] == b"\x00\x01":
             learn_opt(self._table, message, response)
         return response
 
     def _answer_waiting(self) -> None:
+        from headlessdns.server.chase import respond_chased
+
         assert self._resolver is not None  # its socket woke us
         for waiting, chased in self._resolver.collect():
-            response = respond(waiting.message, self._table, self._identity, waiting.client, int(time.time()), chased)
-            if isinstance(response, bytes) and waiting.endpoint.batch is not None:
-                waiting.endpoint.batch.send_later(waiting.envelope, response)
-                self._counters.count(waiting.endpoint.family, [response], 0.0)
+            endpoint, batch, client = waiting.endpoint, waiting.endpoint.batch, waiting.client
+            response = respond_chased(waiting.message, self._table, self._identity, client, waiting.chase, chased)
+            if response is not None and batch is not None:
+                self._counters.lost += batch.send_later(waiting.envelope, response)
+                self._counters.count(endpoint.family, [response], time.perf_counter() - waiting.since_s)
 
     def _answer_one(self, endpoint: Endpoint) -> None:
         """Answer one datagram without recvmmsg; a CNAME that leaves our zones is not followed here."""
