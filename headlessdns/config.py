@@ -23,7 +23,7 @@ from headlessdns import names
 from headlessdns.cluster import selectors
 from headlessdns.cluster.objects import Key
 from headlessdns.errors import ConfigError, Fault
-from headlessdns.names import CanonicalName, IPNetwork
+from headlessdns.names import CanonicalName, IPAddress, IPNetwork
 from headlessdns.records.rrset import MAX_TTL_S
 from headlessdns.records.rules import PodNames
 
@@ -173,6 +173,11 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def parse_address(text: str) -> IPAddress:
+    """Return the IP address that *text* writes, in brackets or not; raises ValueError where it is none."""
+    return ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
 
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})\Z")
@@ -348,7 +353,7 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="PATH",
         form=_PATH,
         repeatable=True,
-        help="Serve what is in this file or folder of manifests and follow its changes. Repeatable.",
+        help="Take the objects from this file or folder of manifests, and follow its changes. Repeatable.",
     ),
     Setting(
         field="kubeconfig",
@@ -356,8 +361,7 @@ SETTINGS: tuple[Setting, ...] = (
         section=SOURCE,
         metavar="FILE",
         form=_PATH,
-        help="Serve the cluster that this kubeconfig leads to.",
-        shown_default="the cluster around this process",
+        help="Take the objects from the cluster that this kubeconfig leads to.",
     ),
     Setting(
         field="context",
@@ -385,7 +389,7 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="SELECTOR",
         form=Form(_selector, "a label selector", "write it as in app=web,tier in (a, b)"),
         default="",
-        help="Serve only the Services, Endpoints, EndpointSlices and Pods that it selects.",
+        help="Take only the Services, Endpoints, EndpointSlices and Pods that it selects.",
     ),
     Setting(
         field="endpoints",

@@ -59,11 +59,12 @@ def _shown(value: object) -> str:
     return text if text and text.isprintable() and not set(text) & set(' "=') else json.dumps(text, ensure_ascii=False)
 
 
-def set_up(style: Literal["auto", "text", "json"], stream: TextIO | None = None) -> None:
-    """Send every record from the level INFO on to standard error.
+def set_up(style: Literal["auto", "text", "json"], *, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send every record to standard error.
 
     Args:
         style: ``auto`` is text on a terminal and JSON elsewhere.
+        level: From which level on.
         stream: Where to write instead of standard error.
     """
     stream = sys.stderr if stream is None else stream
@@ -72,4 +73,4 @@ def set_up(style: Literal["auto", "text", "json"], stream: TextIO | None = None)
     handler.setFormatter(TextFormatter() if is_text else JSONFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)

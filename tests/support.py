@@ -347,7 +347,11 @@ class Server:
 
     def __enter__(self) -> Server:
         self.process.start()
-        self.process.wait_ready(self._is_up, 30)
+        try:
+            self.process.wait_ready(self._is_up, 30)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,7 +29,7 @@ class SectionedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and not isinstance(parameter, click.Argument):
                 heading = parameter.section if isinstance(parameter, _SettingOption) else "Options"
                 sections.setdefault(heading, []).append(record)
         for heading in sorted(sections, key=lambda heading: heading == "Options"):

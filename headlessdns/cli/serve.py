@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 def command(ctx: click.Context, /, config_file: str | None, **flags: object) -> None:
     """Answer DNS for the Services and pods of a cluster, or of manifests.
 
+    In a pod it serves the cluster around it; elsewhere --kubeconfig or --manifests says what to serve.
+
     Exit codes: 0 after SIGTERM or SIGINT, 2 where the settings, the manifests, the cluster or an address cannot be
     used; standard error then says why, a line for each fault.
     """

@@ -259,7 +259,7 @@ def _syntax_fault(error: yaml.YAMLError, file: str, number: int) -> Fault:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{file}:{mark.line + 1}: document {number}" if mark else f"{file}: document {number}"
     if mark:
-        problem = getattr(error, "problem", None) or str(error)
+        problem = (getattr(error, "problem", None) or str(error)).removeprefix("found ")
         return Fault(where, f"{problem} (column {mark.column + 1})", "YAML", "correct the line, or the one before it")
     return Fault(where, " ".join(str(error).split()), "YAML in UTF-8", "save the file as UTF-8 text")
 

@@ -280,11 +280,12 @@ class Replace(msgspec.Struct, frozen=True, gc=False):
 class Forbid(msgspec.Struct, frozen=True, gc=False):
     """A kind cannot be had: the API server forbids it or does not serve it, or nobody wants it watched.
 
-    What was known of it is kept.
+    What was known of it is kept. It holds in *namespace*, everywhere where None.
     """
 
     kind: Kind
     reason: Literal["forbidden", "absent", "unwatched"]
+    namespace: str | None = None
 
 
 Event = Put | Delete | Replace | Forbid

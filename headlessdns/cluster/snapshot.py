@@ -65,7 +65,7 @@ class Snapshot:
         stateful_sets: StatefulSets.
         endpoints: Endpoints, by the key of their Service.
         listed: Kinds whose list is complete (in every watched namespace).
-        unavailable: Kinds that the API server forbids or does not serve.
+        unavailable: Kinds that cannot be had, in one watched namespace at least.
     """
 
     def __init__(self, namespaces: Iterable[str] = ()) -> None:
@@ -86,6 +86,7 @@ class Snapshot:
         self._population: defaultdict[str, int] = defaultdict(int)  # namespaced objects per namespace
         self._watched = frozenset(namespaces)
         self._lists: defaultdict[Kind, set[str | None]] = defaultdict(set)
+        self._refusals: defaultdict[Kind, set[str | None]] = defaultdict(set)
         self._stores: dict[Kind, dict[Key, Object]] = {
             Kind.SERVICE: self.services,  # type: ignore[dict-item]  # each store holds one kind only
             Kind.ENDPOINT_SLICE: self._slices,  # type: ignore[dict-item]
@@ -126,7 +127,8 @@ class Snapshot:
                 self._delete(kind, key, touched)
             case Replace(kind, objects, namespace):
                 self._replace(kind, objects, namespace, touched)
-            case Forbid(kind):
+            case Forbid(kind, _, namespace):
+                self._refusals[kind].add(namespace)
                 if kind not in self.unavailable:
                     self.unavailable.add(kind)
                     touched.kinds.add(kind)
@@ -144,7 +146,8 @@ class Snapshot:
         if complete and kind not in self.listed:
             self.listed.add(kind)
             touched.kinds.add(kind)
-        if kind in self.unavailable:
+        self._refusals[kind] -= {namespace, None}
+        if kind in self.unavailable and not self._refusals[kind]:
             self.unavailable.discard(kind)
             touched.kinds.add(kind)
 

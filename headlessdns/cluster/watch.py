@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -268,7 +268,7 @@ class ListWatch:
         self.state = State.STREAMED_LIST
         self.is_over = False
         self.is_listed = False
-        self.forbidden = ""
+        self.forbidden: Literal["", "forbidden", "absent"] = ""
         self.last_error = ""
         self.relists = 0
         self.skipped: list[str] = []
@@ -458,7 +458,8 @@ class ListWatch:
     def _list_complete(self) -> Event:
         objects, self._objects = list(self._objects.values()), {}
         self.is_listed = True
-        self.forbidden = self.last_error = ""
+        self.forbidden = ""
+        self.last_error = ""
         return Replace(self.kind, objects, self.namespace)
 
     def _skip(self, text: bytes, error: Exception) -> None:
@@ -516,7 +517,7 @@ class ListWatch:
         if self.forbidden or (self.is_listed and self._refusals < REFUSALS_TO_BELIEVE):
             return []
         self.forbidden = "forbidden" if outcome is Outcome.FORBIDDEN else "absent"
-        return [Forbid(self.kind, "forbidden" if outcome is Outcome.FORBIDDEN else "absent")]
+        return [Forbid(self.kind, self.forbidden, self.namespace)]
 
     def _list_anew(self) -> None:
         self.relists += self.is_listed

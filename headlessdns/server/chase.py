@@ -148,7 +148,7 @@ def read_response(response: bytes) -> Found | None:
             owner.encode_name(record.rname)
             ttls.append((len(records) + len(owner) + _TTL_AT, int(record.ttl)))
             records += buffer.data
-    except Exception:  # noqa: BLE001  # it raises many kinds on malformed octets, RecursionError among them
+    except Exception:  # it raises many kinds on malformed octets, RecursionError among them
         return None
     keep_s = min([ttl_s for _, ttl_s in ttls] or [NEGATIVE_TTL_S])
     return Found(Chased(bytes(records), len(ttls), int(message.header.rcode)), tuple(ttls), min(keep_s, _MAX_TTL_S))

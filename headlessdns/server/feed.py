@@ -85,10 +85,9 @@ class Feed:
         if now_s < self._next_report_s:
             return
         self._next_report_s = now_s + REPORT_INTERVAL_S
+        report = counters.report(self.table.kinds) if counters else None
         try:
-            self.socket.send(
-                framing.encode(FrameKind.REPORT, counters.report() if counters else None), socket.MSG_DONTWAIT
-            )
+            self.socket.send(framing.encode(FrameKind.REPORT, report), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return  # the parent is busy; it will see the next one
         except OSError as error:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
+from headlessdns import names
 from headlessdns.metrics.counters import Report, merged
 from headlessdns.server import framing
 from headlessdns.server.framing import FrameKind, FrameReader, Setup
@@ -25,33 +28,69 @@ from headlessdns.wire.answers import Delta
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 2.0
 _CHECK_S = 0.25
-_FIRST_RESTART_S, _LAST_RESTART_S = 0.1, 5.0
-_HEALTHY_S = 10.0  # a worker that lived this long is restarted at once again
-_FEED_OCTETS = 64 << 20  # beyond what the first table needs
-_LEAVE_S = 1.0
+_EXIT_S = 0.02  # between the end of a worker's feed and the end of the worker
+
+
+class Patience(NamedTuple):
+    """How long the supervisor waits, and for what.
+
+    Attributes:
+        start_s: For a new worker's first sign of life: a cold disk and a busy machine are no fault of it.
+        heartbeat_s: For the next one.
+        feed_octets: Unread octets beyond the first table.
+        first_restart_s: Before a worker that did not live long is replaced; doubled each time.
+        last_restart_s: The longest such pause.
+        healthy_s: A worker that lived this long is replaced at once.
+        leave_s: For workers to leave by themselves when we do.
+    """
+
+    start_s: float = 30.0
+    heartbeat_s: float = 2.0
+    feed_octets: int = 64 << 20
+    first_restart_s: float = 0.1
+    last_restart_s: float = 5.0
+    healthy_s: float = 10.0
+    leave_s: float = 1.0
 
 
 class _Worker(asyncio.Protocol):
     """One worker process and the parent's end of its feed."""
 
     def __init__(
-        self, module: str, setup: Setup, pass_fds: tuple[int, ...], on_first_report: Callable[[], None]
+        self, module: str, setup: Setup, pass_fds: tuple[int, ...], patience: Patience, note: Callable[[], None]
     ) -> None:
+        """Start the process.
+
+        Args:
+            module: What it runs.
+            setup: What it has to know.
+            pass_fds: Descriptors that it inherits.
+            patience: How long to wait for it.
+            note: Called when the worker has something new to say: its first report, or its end.
+
+        Raises:
+            OSError: There are no more processes or descriptors to be had.
+        """
         self.module = module
         self.name = module.rpartition(".")[2]
         self.started_s = self.heard_s = time.monotonic()
         self.report: Report | None = None
-        self.allowed_octets = _FEED_OCTETS
         self.transport: asyncio.Transport | None = None
+        self._patience = patience
+        self._has_spoken = False
+        self._is_cut = False
+        self._allowed_octets = patience.feed_octets
         self._reader = FrameReader()
+        self._setup = setup
+        self._note = note
         self._socket, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", module, str(theirs.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=(theirs.fileno(), *pass_fds), stdin=subprocess.DEVNULL)
-        self._setup = setup
-        self._on_first_report = on_first_report
+            try:
+                self.process = _start_process(module, theirs.fileno(), pass_fds)
+            except OSError:
+                self._socket.close()
+                raise
 
     async def connect(self, table: Iterable[Delta]) -> None:
         """Send set-up and a whole table."""
@@ -61,27 +100,39 @@ class _Worker(asyncio.Protocol):
         for delta in table:
             self.transport.write(framing.encode(FrameKind.DELTA, delta))
         self.transport.write(framing.encode(FrameKind.COMPLETE))
-        self.allowed_octets = _FEED_OCTETS + self.transport.get_write_buffer_size()
+        self._allowed_octets = self._patience.feed_octets + self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = time.monotonic()
+        self._has_spoken = True
         for kind, payload in self._reader.feed(data):
             if kind == FrameKind.REPORT and payload:
                 is_first, self.report = self.report is None, framing.decode_report(payload)
                 if is_first:
-                    self._on_first_report()
+                    self._note()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_cut = True
+        self._note()
+
+    def excuse(self, silence_s: float) -> None:
+        """Count no more than *silence_s* of silence so far: nobody was there to listen."""
+        self.heard_s = max(self.heard_s, time.monotonic() - silence_s)
 
     def complaint(self) -> str:
         """Return what is wrong with the worker, or nothing."""
         status = self.process.poll()
         if status is not None:
-            return f"ended with status {status}"
-        if time.monotonic() - self.heard_s > HEARTBEAT_S:
-            return f"has been silent for {HEARTBEAT_S:.0f} s"
-        if self.transport and self.transport.get_write_buffer_size() > self.allowed_octets:
+            return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        if self._is_cut:
+            return "has closed its feed"
+        limit_s = self._patience.heartbeat_s if self._has_spoken else self._patience.start_s
+        if time.monotonic() - self.heard_s > limit_s:
+            return f"has been silent for {limit_s:g} s"
+        if self.transport and self.transport.get_write_buffer_size() > self._allowed_octets:
             return "does not take its feed"
         return ""
 
@@ -100,6 +151,20 @@ class _Worker(asyncio.Protocol):
         self.process.wait()
 
 
+def _start_process(module: str, feed_fd: int, pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """Start *module* in a fresh interpreter that finds modules where this one does, and not in the working directory.
+
+    It is a process group of its own: Ctrl-C is for the parent, which decides when the workers leave.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module, str(feed_fd)],
+        pass_fds=(feed_fd, *pass_fds),
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        process_group=0,
+    )
+
+
 class Supervisor:
     """Keeps every worker running and up to date.
 
@@ -113,6 +178,7 @@ class Supervisor:
         listeners: list[socket.socket],
         udp_workers: int,
         whole_table: Callable[[], Iterator[Delta]],
+        patience: Patience | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -121,16 +187,20 @@ class Supervisor:
             listeners: Listening TCP sockets; they stay open here, so that a new stream worker takes up the queue.
             udp_workers: How many.
             whole_table: Gives the whole table as it is now, in parts.
+            patience: How long to wait for workers.
         """
         self.restarts = 0
+        self._patience = patience or Patience()
         self._listeners = listeners
         self._setup = setup
         self._whole_table = whole_table
         self._modules = ["headlessdns.server.udp"] * udp_workers + ["headlessdns.server.stream"]
         self._workers: list[_Worker | None] = [None] * len(self._modules)
-        self._delays_s = [_FIRST_RESTART_S] * len(self._modules)
+        self._delays_s = [self._patience.first_restart_s] * len(self._modules)
         self._gone_reports: list[Report] = []
         self._complete = asyncio.Event()
+        self._news = asyncio.Event()  # a worker has something to say
+        self._has_told_of_aliases = False
         self._task: asyncio.Task[None] | None = None
         self._restarting: set[asyncio.Task[None]] = set()
 
@@ -143,11 +213,13 @@ class Supervisor:
     async def _start(self, index: int) -> None:
         module = self._modules[index]
         fds = tuple(listener.fileno() for listener in self._listeners) if module.endswith("stream") else ()
-        worker = _Worker(module, msgspec.structs.replace(self._setup, listener_fds=fds), fds, self._note_report)
+        setup = msgspec.structs.replace(self._setup, listener_fds=fds)
+        worker = _Worker(module, setup, fds, self._patience, self._note)
         self._workers[index] = worker
         await worker.connect(self._whole_table())
 
-    def _note_report(self) -> None:
+    def _note(self) -> None:
+        self._news.set()
         if self.is_complete():
             self._complete.set()
 
@@ -159,10 +231,27 @@ class Supervisor:
 
     def publish(self, delta: Delta) -> None:
         """Send one step to every worker; one that is starting gets it behind its table."""
+        self._tell_of_aliases(delta)
         frame = framing.encode(FrameKind.DELTA, delta)
         for worker in self._workers:
             if worker and worker.transport and not worker.transport.is_closing():
                 worker.transport.write(frame)
+
+    def _tell_of_aliases(self, delta: Delta) -> None:
+        """Say once that an ExternalName leads to where no worker can follow."""
+        if self._setup.resolver is not None or self._has_told_of_aliases:
+            return
+        for name, node in delta.nodes.items():
+            alias = node.alias if node is not None else None
+            if alias is not None and alias.target and not alias.soa_apex:
+                self._has_told_of_aliases = True
+                log.warning(
+                    "%s is a CNAME to %s, which is not ours: without --resolver only the CNAME is sent, for this name "
+                    "and any other such; clients behind a forwarder then find no address",
+                    names.to_text(name),
+                    names.to_text(alias.target),
+                )
+                return
 
     def running(self) -> int:
         """Return how many workers answer: their table is complete and they report."""
@@ -178,30 +267,53 @@ class Supervisor:
         return merged([*self._gone_reports, *present])
 
     async def _watch(self) -> None:
+        checked_s = time.monotonic()
         while True:
-            await asyncio.sleep(_CHECK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _CHECK_S)
+            if self._news.is_set():
+                self._news.clear()
+                await asyncio.sleep(_EXIT_S)
+            held_up_s = time.monotonic() - checked_s - _CHECK_S
+            checked_s = time.monotonic()
             for index, worker in enumerate(self._workers):
-                if worker is not None and (complaint := worker.complaint()):
+                if worker is None:
+                    continue
+                if held_up_s > self._patience.heartbeat_s / 2:  # we were stopped or busy: the silence may be ours
+                    worker.excuse(self._patience.heartbeat_s / 2)
+                if complaint := worker.complaint():
                     self._replace(index, worker, complaint)
 
     def _replace(self, index: int, worker: _Worker, complaint: str) -> None:
-        lived_s = time.monotonic() - worker.started_s
-        delay_s = _FIRST_RESTART_S if lived_s > _HEALTHY_S else self._delays_s[index]
-        self._delays_s[index] = min(delay_s * 2, _LAST_RESTART_S)
-        log.warning("the %s worker %s; a new one starts in %.1f s", worker.name, complaint, delay_s)
+        is_healthy = time.monotonic() - worker.started_s > self._patience.healthy_s
+        if is_healthy:
+            self._delays_s[index] = self._patience.first_restart_s
+        delay_s = 0.0 if is_healthy else self._next_delay_s(index)
+        when = f"in {delay_s:g} s" if delay_s else "at once"
+        log.warning("the %s worker %s; a new one starts %s", worker.name, complaint, when)
         worker.kill()
         self.restarts += 1
         if worker.report:
             self._gone_reports = list(merged([*self._gone_reports, worker.report]).values())
         self._workers[index] = None
-
-        async def restart() -> None:
-            await asyncio.sleep(delay_s)
-            await self._start(index)
-
-        task = asyncio.create_task(restart())
+        task = asyncio.create_task(self._restart(index, delay_s))
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)
+
+    def _next_delay_s(self, index: int) -> float:
+        delay_s = self._delays_s[index]
+        self._delays_s[index] = min(delay_s * 2, self._patience.last_restart_s)
+        return delay_s
+
+    async def _restart(self, index: int, delay_s: float) -> None:
+        """Start a worker after *delay_s*, however often that takes."""
+        while True:
+            await asyncio.sleep(delay_s)
+            try:
+                return await self._start(index)
+            except OSError as error:
+                delay_s = self._next_delay_s(index)
+                log.error("no worker can be started: %s; trying again in %g s", error.strerror, delay_s)
 
     async def stop(self) -> None:
         """End every worker and wait until it is gone."""
@@ -215,6 +327,6 @@ class Supervisor:
             worker.end()
         for worker in workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(worker.process.wait, _LEAVE_S)
+                await asyncio.to_thread(worker.process.wait, self._patience.leave_s)
         for worker in workers:
             worker.kill()

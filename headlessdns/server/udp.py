@@ -18,7 +18,7 @@ from headlessdns.server import sockets
 from headlessdns.server.feed import REPORT_INTERVAL_S, Feed, ParentGoneError
 from headlessdns.server.mmsg import IN_OCTETS, IS_AVAILABLE, OUT_OCTETS, DatagramBatch
 from headlessdns.wire import edns
-from headlessdns.wire.answers import Table
+from headlessdns.wire.answers import Table, new_tally
 from headlessdns.wire.parse import HEADER_OCTETS, question_end
 from headlessdns.wire.respond import Chase, Chased, Client, Identity, respond
 
@@ -57,6 +57,7 @@ class Worker:
         self._table: Table = feed.table
         self._identity: Identity = setup.identity
         self._counters = Counters("udp")
+        self._counters.tallies = {1: new_tally(), 2: new_tally()}
         self._resolver: BackgroundResolver[Waiting] | None = None
         if setup.resolver:
             from headlessdns.server.background import BackgroundResolver  # it needs dnslib, a thread and a loop
@@ -94,8 +95,10 @@ class Worker:
         started_s = time.perf_counter()
         received, to_send, out_lengths = batch.received, batch.to_send, batch.out_lengths
         answer = self._table.answer
+        self._table.tally = self._counters.tallies[endpoint.family]
         out = 0
         responses = []
+        long_way = []
         for slot, length in enumerate(lengths):
             start = slot * IN_OCTETS
             message = received[start : start + length].tobytes()
@@ -104,6 +107,7 @@ class Worker:
                 response = self._respond(message, endpoint, slot)
                 if response is None:
                     continue
+                long_way.append(response)
             at = out * OUT_OCTETS
             size = len(response)
             to_send[at : at + size] = response
@@ -117,7 +121,8 @@ class Worker:
             if out != len(lengths) and not batch.is_wildcard:
                 for slot in range(out):  # those after a dropped one had moved up
                     batch.answer_from(slot, slot)
-        self._counters.count(endpoint.family, responses, time.perf_counter() - started_s)
+        self._counters.count_kinds(endpoint.family, long_way)
+        self._counters.observe(responses, time.perf_counter() - started_s)
 
     def _respond(self, message: bytes, endpoint: Endpoint, slot: int) -> bytes | None:
         """Take the long way, and remember a plain OPT record so that the next one takes the short way."""

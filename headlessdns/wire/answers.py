@@ -18,6 +18,7 @@ CLASS_IN = b"\x00\x01"
 MAX_LABEL_OCTETS = 63
 # What 512 octets leave for SOA beside a header, the longest question, a pointer and an OPT record.
 _LONGEST_SOA_OCTETS = 512 - HEADER_OCTETS - (255 + 4) - 2 - 11
+TALLY_SIZE = 512  # places for RCODE and QTYPE; what comes after shares the last
 _OPT_CACHE_SIZE = 1024  # distinct OPT records without options: sizes and the DO flag
 # What a plain query has in octets 2 to 11 -> what its response has in octets 2 and 3 (RCODE 0), and whether OPT
 # follows. RD is copied; AD and CD, which a client may set, are cleared (RFC 4035 §3.1.6 has no use for them here).
@@ -115,18 +116,20 @@ class Hit:
         size: Octets of both sections as they are sent.
         stride: Octets of one record where it rotates.
         counts: The four counts of the header, without OPT and with it.
+        kind: Place in a tally.
         answer: What it was made of.
     """
 
-    __slots__ = ("_next", "answer", "body", "counts", "size", "span", "stride")
+    __slots__ = ("_next", "answer", "body", "counts", "kind", "size", "span", "stride")
 
-    def __init__(self, answer: Answer, counts: tuple[bytes, bytes]) -> None:
+    def __init__(self, answer: Answer, counts: tuple[bytes, bytes], kind: int) -> None:
         self.answer = answer
         self.span = len(answer.records) if answer.stride and answer.count > 1 else 0
         self.body = answer.records * 2 if self.span else answer.records + answer.extra
         self.size = self.span or len(self.body)
         self.stride = answer.stride
         self.counts = counts
+        self.kind = kind
         self._next = 0
 
     def turn(self) -> bytes:
@@ -152,9 +155,17 @@ class Existing:
 
 
 class Table:
-    """What a worker answers from."""
+    """What a worker answers from.
+
+    Attributes:
+        tally: Counts what `answer` answers, by kind; a worker lays its own here.
+        kinds: RCODE and QTYPE of each place of a tally.
+    """
 
     def __init__(self) -> None:
+        self.tally = new_tally()
+        self.kinds: list[tuple[int, int]] = []
+        self._kinds: dict[bytes, int] = {}  # RCODE octet and QTYPE -> place
         self.state = State(())
         self.apexes: dict[bytes, Apex] = {}
         self.hits: dict[bytes, Hit] = {}
@@ -200,7 +211,7 @@ class Table:
             counts = answer.count, answer.extra_count
             if counts not in self._counts:
                 self._counts[counts] = compose_counts(*counts), compose_counts(counts[0], counts[1] + 1)
-            self.hits[name + qtype + CLASS_IN] = Hit(answer, self._counts[counts])
+            self.hits[name + qtype + CLASS_IN] = Hit(answer, self._counts[counts], self._kind(b"\x00" + qtype))
         if node.alias is not None:
             self.names[name] = Existing(node.apex, types, node.alias)
             return
@@ -208,6 +219,17 @@ class Table:
         if alike not in self._existing:
             self._existing[alike] = Existing(node.apex, types, None)
         self.names[name] = self._existing[alike]
+
+    def _kind(self, kind: bytes) -> int:
+        """Return the place in a tally of *kind*, RCODE octet and QTYPE."""
+        place = self._kinds.get(kind)
+        if place is None:
+            if len(self.kinds) < TALLY_SIZE - 1:
+                self.kinds.append((kind[0], int.from_bytes(kind[1:], "big")))
+                self._kinds[kind] = place = len(self.kinds) - 1
+            else:
+                place = TALLY_SIZE - 1
+        return place
 
     def next_turn(self) -> int:
         """Return a number that grows by one a call: where the next list that does not fit begins."""
@@ -261,6 +283,7 @@ class Table:
         if hit is not None:
             if end + hit.size + len(opt) > limit:
                 return None
+            self.tally[hit.kind] += 1
             body = hit.turn() if hit.span else hit.body
             return message[:2] + _FLAGS_OK[rd] + hit.counts[has_opt] + message[HEADER_OCTETS:end] + body + opt
         return self._negative(message, qname, end, rd, opt)
@@ -293,10 +316,17 @@ class Table:
                 return None
             apex = found
             flags = _FLAGS_NXDOMAIN[rd]
+        kind = flags[1:] + message[end - 4 : end - 2]
+        self.tally[self._kinds[kind] if kind in self._kinds else self._kind(kind)] += 1
         # The owner of SOA is a pointer into the question, to where the apex begins.
         pointer = (0xC000 + HEADER_OCTETS + len(qname) - len(apex.name)).to_bytes(2, "big")
         counts = _COUNTS_NEGATIVE[1 if opt else 0]
         return message[:2] + flags + counts + message[HEADER_OCTETS:end] + pointer + apex.soa + opt
+
+
+def new_tally() -> list[int]:
+    """Return an empty tally."""
+    return [0] * TALLY_SIZE
 
 
 def compose_counts(answers: int, additionals: int) -> bytes:

@@ -1,12 +1,14 @@
 """The rows of the specification: a question, and all that the response to it says, written out.
 
-Names without a final dot are below ``default.svc.cluster.local.``, as in a zone file with that origin. A row is asked
-of `Pure`, the table in memory, and of `Running`, the server itself over UDP and TCP.
+Names without a final dot are below ``default.svc.cluster.local.``, as in a zone file with that origin; a record
+without an owner name is QNAME's. A row is asked of `Pure`, the table in memory, and of `Running`, the server itself
+over UDP and TCP.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,7 +44,7 @@ class Row(NamedTuple):
     Attributes:
         id: The rule, and what the row shows of it.
         ask: QNAME and QTYPE.
-        answer: The records of the answer section: owner, TTL, type, RDATA.
+        answer: The records of the answer section: owner, TTL, type, RDATA; the owner is QNAME where it is left out.
         rcode: RCODE.
         soa: The owner of the only record of the authority section, or nothing.
         additional: The additional section without OPT.
@@ -131,8 +133,7 @@ def _resolved(chase: Chase) -> Chased:
 
 def _record(rrset: dns.rrset.RRset, rdata: dns.rdata.Rdata) -> bytes:
     octets = rdata.to_wire()
-    fixed = b"".join(n.to_bytes(size, "big") for n, size in ((rrset.rdtype, 2), (1, 2), (rrset.ttl, 4), (len(octets), 2)))
-    return rrset.name.to_wire() + fixed + octets
+    return rrset.name.to_wire() + struct.pack("!HHIH", rrset.rdtype, 1, rrset.ttl, len(octets)) + octets
 
 
 _OUTSIDE = {
@@ -152,7 +153,7 @@ def _known(name: dns.name.Name, qtype: int) -> tuple[int | None, dns.rrset.RRset
 
 
 class Resolver:
-    """A resolver on a port of its own that knows ``www.example.com`` alone, and is silent about ``mute.example.com``."""
+    """A resolver that knows ``www.example.com`` alone, and is silent about ``mute.example.com``."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -234,10 +235,10 @@ class Asker(NamedTuple):
         assert dns.rcode.to_text(response.rcode()) == row.rcode
         assert support.flags_of(response) == {"qr", "rd"} | ({"aa"} if row.authoritative else set())
         answer = _texts(response.answer)
-        expected = [_expanded(text) for text in row.answer]
+        expected = [_expanded(text, qname) for text in row.answer]
         assert (answer if row.ordered else sorted(answer)) == (expected if row.ordered else sorted(expected))
         assert _texts(response.authority) == ([self._soa(row.soa, response)] if row.soa else [])
-        assert sorted(_texts(response.additional)) == sorted(_expanded(text) for text in row.additional)
+        assert sorted(_texts(response.additional)) == sorted(_expanded(text, qname) for text in row.additional)
         self._check_edns(row, response)
 
     def _soa(self, owner: str, response: dns.message.Message) -> str:
@@ -255,13 +256,13 @@ class Asker(NamedTuple):
 
 
 def _texts(section: list[dns.rrset.RRset]) -> list[str]:
-    return [
-        f"{rrset.name} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}" for rrset in section for rdata in rrset
-    ]
+    return [f"{one.name} {one.ttl} {dns.rdatatype.to_text(one.rdtype)} {rdata}" for one in section for rdata in one]
 
 
-def _expanded(text: str) -> str:
+def _expanded(text: str, qname: str) -> str:
     """Return *text* with every name in full, as dnspython writes it."""
+    if text.split()[0].isdigit():
+        text = f"{qname} {text}"
     owner, ttl_s, rrtype, rdata = text.split(maxsplit=3)
     parsed = dns.rdata.from_text(dns.rdataclass.IN, rrtype, rdata, origin=ORIGIN, relativize=False)
     return f"{dns.name.from_text(owner, ORIGIN)} {ttl_s} {rrtype} {parsed}"

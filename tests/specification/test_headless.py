@@ -1,0 +1,190 @@
+"""Headless Services (D3, D4, D10 to D15, D22 to D25)."""
+
+from __future__ import annotations
+
+import dns.message
+import dns.name
+import pytest
+
+from tests.specification.rows import ORIGIN, Asker, Row, found, nodata, nxdomain, parametrize
+
+X63 = "sixty-three-octets-are-what-a-label-may-have-and-this-has-63-xy"
+X64 = "sixty-four-octets-are-too-many-for-a-label-so-this-one-is-left-x"
+
+
+@parametrize(
+    found("D3-without-a-host-name-the-dashed-address", "10-0-7-1.anonymous A", "5 A 10.0.7.1"),
+    nxdomain("D3-the-pod-name-is-no-name", "deploy-5d4f-abcde.anonymous A"),
+    found("D3-the-host-name-where-there-is-one", "named.anonymous A", "5 A 10.0.7.5"),
+    nxdomain("D3-and-then-no-dashed-address", "10-0-7-5.anonymous A"),
+    found("D3-SRV-to-a-dashed-address", "_peer._tcp.v6only SRV",
+          "5 SRV 0 100 7000 --3.v6only",
+          "5 SRV 0 100 7000 2001-db8-3--0.v6only",
+          "5 SRV 0 100 7000 six-0.v6only",
+          additional=["--3.v6only 5 AAAA ::3", "2001-db8-3--0.v6only 5 AAAA 2001:db8:3::",
+                      "six-0.v6only 5 AAAA 2001:db8:3::1"]),
+    found("D4-ready", "states A", *(f"5 A 10.0.3.{host}" for host in (1, 3, 4, 5, 8))),
+    found("D4-ready-true", "ready-true.states A", "5 A 10.0.3.1"),
+    nxdomain("D4-ready-false", "ready-false.states A"),
+    found("D4-ready-nil-counts-as-true", "ready-nil.states A", "5 A 10.0.3.3"),
+    found("D4-no-ready-counts-as-true", "no-ready.states A", "5 A 10.0.3.4"),
+    found("D4-no-conditions-count-as-ready", "no-conditions.states A", "5 A 10.0.3.5"),
+    nxdomain("D4-serving-does-not-make-ready", "serving-only.states A"),
+    nxdomain("D4-terminating", "terminating.states A"),
+    found("D4-ready-while-terminating", "terminating-ready.states A", "5 A 10.0.3.8"),
+    nxdomain("D4-not-ready-has-no-PTR", "2.3.0.10.in-addr.arpa. PTR", soa="in-addr.arpa."),
+    found("D4-publishNotReadyAddresses-list", "tolerant A", *(f"5 A 10.0.4.{host}" for host in (1, 2, 3))),
+    found("D4-publishNotReadyAddresses-name", "down.tolerant A", "5 A 10.0.4.2"),
+    found("D4-publishNotReadyAddresses-terminating", "leaving.tolerant A", "5 A 10.0.4.3"),
+    found("D4-publishNotReadyAddresses-PTR", "2.4.0.10.in-addr.arpa. PTR", "5 PTR down.tolerant"),
+    found("D10-A-of-every-ready-endpoint", "nginx A", "5 A 10.0.0.10", "5 A 10.0.0.11"),
+    found("D10-two-families-A", "both A", "5 A 10.0.2.1", "5 A 10.0.2.2"),
+    found("D10-two-families-AAAA", "both AAAA", "5 AAAA 2001:db8:2::1"),
+    found("D10-IPv6-only", "v6only AAAA", "5 AAAA 2001:db8:3::1", "5 AAAA 2001:db8:3::", "5 AAAA ::3"),
+    found("D10-endpoints-without-host-names", "anonymous A", *(f"5 A 10.0.7.{host}" for host in (1, 2, 3, 4, 5))),
+    nxdomain("D11-nothing-ready-A", "asleep A"),
+    nxdomain("D11-nothing-ready-AAAA", "asleep AAAA"),
+    nxdomain("D11-nothing-ready-SRV", "_web._tcp.asleep SRV"),
+    nxdomain("D11-nothing-ready-protocol-label", "_tcp.asleep A"),
+    nxdomain("D11-nothing-ready-endpoint", "pod-0.asleep A"),
+    nxdomain("D11-no-slice", "vacant A"),
+    nxdomain("D11-slice-without-endpoints", "hollow A"),
+    nxdomain("D11-slice-of-domain-names", "domains A"),
+    found("D12-one-endpoint", "web-0.nginx A", "5 A 10.0.0.10"),
+    nxdomain("D12-endpoint-that-is-not-ready", "web-2.nginx A"),
+    found("D12-two-families-A", "node-0.both A", "5 A 10.0.2.1"),
+    found("D12-two-families-AAAA", "node-0.both AAAA", "5 AAAA 2001:db8:2::1"),
+    nodata("D12-one-family-of-two", "node-1.both AAAA"),
+    found("D12-two-endpoints-one-hostname", "twin.twins A", "5 A 10.0.6.1", "5 A 10.0.6.2"),
+    found("D13-every-endpoint", "_web._tcp.nginx SRV", "5 SRV 0 100 80 web-0.nginx",
+          "5 SRV 0 100 80 web-1.nginx",
+          additional=["web-0.nginx 5 A 10.0.0.10", "web-1.nginx 5 A 10.0.0.11"]),
+    found("D13-every-endpoint-times-port-server", "_server._tcp.zk-headless SRV",
+          "5 SRV 0 100 2888 zk-0.zk-headless",
+          "5 SRV 0 100 2888 zk-1.zk-headless",
+          additional=["zk-0.zk-headless 5 A 10.0.9.0", "zk-1.zk-headless 5 A 10.0.9.1"]),
+    found("D13-every-endpoint-times-port-leader-election", "_leader-election._tcp.zk-headless SRV",
+          "5 SRV 0 100 3888 zk-0.zk-headless",
+          "5 SRV 0 100 3888 zk-1.zk-headless",
+          additional=["zk-0.zk-headless 5 A 10.0.9.0", "zk-1.zk-headless 5 A 10.0.9.1"]),
+    found("D13-bare-service-all-ports", "zk-headless SRV",
+          "5 SRV 0 100 2888 zk-0.zk-headless", "5 SRV 0 100 3888 zk-0.zk-headless",
+          "5 SRV 0 100 2888 zk-1.zk-headless", "5 SRV 0 100 3888 zk-1.zk-headless",
+          additional=["zk-0.zk-headless 5 A 10.0.9.0", "zk-1.zk-headless 5 A 10.0.9.1"], ordered=True),
+    found("D13-in-the-order-of-the-ordinals", "_sql._tcp.db SRV",
+          "5 SRV 0 100 3306 db-0.db", "5 SRV 0 100 3306 db-1.db",
+          "5 SRV 0 100 3306 db-2.db", "5 SRV 0 100 3306 db-10.db",
+          additional=["db-0.db 5 A 10.0.1.100", "db-1.db 5 A 10.0.1.101", "db-2.db 5 A 10.0.1.102",
+                      "db-10.db 5 A 10.0.1.110"],
+          ordered=True),
+    found("D13-one-target-for-one-hostname", "_web._tcp.twins SRV", "5 SRV 0 100 80 twin.twins",
+          additional=["twin.twins 5 A 10.0.6.1", "twin.twins 5 A 10.0.6.2"]),
+    found("D13-UDP", "_dns._udp.protocols SRV", "5 SRV 0 100 53 host-0.protocols",
+          additional=["host-0.protocols 5 A 10.0.8.4"]),
+    found("D13-TCP-beside-UDP", "_dns-tcp._tcp.protocols SRV", "5 SRV 0 100 53 host-0.protocols",
+          additional=["host-0.protocols 5 A 10.0.8.4"]),
+    found("D13-SCTP", "_s1._sctp.protocols SRV", "5 SRV 0 100 38412 host-0.protocols",
+          additional=["host-0.protocols 5 A 10.0.8.4"]),
+    nxdomain("D13-unnamed-port-has-no-protocol-label", "_tcp.nameless SRV"),
+    found("D13-unnamed-port-at-the-bare-service", "nameless SRV", "5 SRV 0 100 9042 host-0.nameless",
+          additional=["host-0.nameless 5 A 10.0.8.3"]),
+    nodata("D13-port-without-a-number-at-the-bare-service", "anyport SRV"),
+    nxdomain("D13-port-without-a-number", "_web._tcp.anyport SRV"),
+    found("D14-glue-of-both-families", "_peer._tcp.both SRV", "5 SRV 0 100 7000 node-0.both",
+          "5 SRV 0 100 7000 node-1.both",
+          additional=["node-0.both 5 A 10.0.2.1", "node-0.both 5 AAAA 2001:db8:2::1", "node-1.both 5 A 10.0.2.2"]),
+    found("D15-PTR", "10.0.0.10.in-addr.arpa. PTR", "5 PTR web-0.nginx"),
+    found("D15-IPv6-PTR", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR",
+          "5 PTR node-0.both"),
+    nxdomain("D15-no-PTR-without-a-hostname", "1.7.0.10.in-addr.arpa. PTR", soa="in-addr.arpa."),
+    nxdomain("D15-no-PTR-where-the-hostname-is-no-label", "3.10.0.10.in-addr.arpa. PTR", soa="in-addr.arpa."),
+    found("D15-one-hostname-for-two-addresses", "2.6.0.10.in-addr.arpa. PTR", "5 PTR twin.twins"),
+    found("D15-two-services-on-one-pod", "1.12.0.10.in-addr.arpa. PTR",
+          "5 PTR member-0.shared-a", "5 PTR member-0.shared-b"),
+    nodata("D15-reverse-name-without-the-type", "10.0.0.10.in-addr.arpa. A", soa="in-addr.arpa."),
+    nxdomain("D15-below-a-reverse-name", "x.10.0.0.10.in-addr.arpa. PTR", soa="in-addr.arpa."),
+    found("D22-portless-list", "portless A", "5 A 10.0.8.1"),
+    found("D22-portless-endpoint", "host-0.portless A", "5 A 10.0.8.1"),
+    nodata("D22-portless-has-no-SRV", "portless SRV"),
+    nxdomain("D22-portless-has-no-protocol-label", "_tcp.portless A"),
+    found("D22-portless-PTR", "1.8.0.10.in-addr.arpa. PTR", "5 PTR host-0.portless"),
+    found("D23-63-octets", f"{X63}.long A", "5 A 10.0.10.1"),
+    found("D23-64-octets-give-way-to-the-address", "10-0-10-2.long A", "5 A 10.0.10.2"),
+    nxdomain("D23-63-of-the-64-octets", f"{X64[:63]}.long A"),
+    nxdomain("D23-underscore", "under_score.odd A"),
+    found("D23-underscore-gives-way-to-the-address", "10-0-10-3.odd A", "5 A 10.0.10.3"),
+    nxdomain("D23-a-dot-in-a-hostname", "dotted.name.odd A"),
+    found("D23-a-dot-gives-way-to-the-address", "10-0-10-4.odd A", "5 A 10.0.10.4"),
+    nxdomain("D23-dash-at-the-start", "-dash.odd A"),
+    found("D23-dash-gives-way-to-the-address", "10-0-10-5.odd A", "5 A 10.0.10.5"),
+    found("D23-upper-case-is-a-label", "upper-case.odd A", "5 A 10.0.10.6"),
+    found("D23-upper-case-PTR-in-lower-case", "6.10.0.10.in-addr.arpa. PTR", "5 PTR upper-case.odd"),
+    found("D23-SRV-targets", "_web._tcp.odd SRV",
+          *(f"5 SRV 0 100 80 {target}.odd" for target in ("10-0-10-3", "10-0-10-4", "10-0-10-5", "upper-case")),
+          additional=["10-0-10-3.odd 5 A 10.0.10.3", "10-0-10-4.odd 5 A 10.0.10.4", "10-0-10-5.odd 5 A 10.0.10.5",
+                      "upper-case.odd 5 A 10.0.10.6"]),
+    found("D23-SRV-targets-63-octets", "_web._tcp.long SRV", "5 SRV 0 100 80 10-0-10-2.long",
+          f"5 SRV 0 100 80 {X63}.long",
+          additional=["10-0-10-2.long 5 A 10.0.10.2", f"{X63}.long 5 A 10.0.10.1"]),
+    found("D24-two-slices-one-address", "moving A", "5 A 10.0.11.1", "5 A 10.0.11.2"),
+    found("D24-two-slices-one-name", "m-0.moving A", "5 A 10.0.11.1"),
+    found("D24-ready-in-one-of-two-slices", "m-1.moving A", "5 A 10.0.11.2"),
+    found("D24-two-slices-one-SRV", "_web._tcp.moving SRV", "5 SRV 0 100 80 m-0.moving",
+          "5 SRV 0 100 80 m-1.moving",
+          additional=["m-0.moving 5 A 10.0.11.1", "m-1.moving 5 A 10.0.11.2"]),
+    found("D24-a-port-of-one-slice", "_admin._tcp.moving SRV", "5 SRV 0 100 81 m-0.moving",
+          "5 SRV 0 100 81 m-1.moving",
+          additional=["m-0.moving 5 A 10.0.11.1", "m-1.moving 5 A 10.0.11.2"]),
+    found("D24-two-slices-one-PTR", "1.11.0.10.in-addr.arpa. PTR", "5 PTR m-0.moving"),
+    found("D25-a-zero-follows-a-final-dash", "2001-db8-3--0.v6only AAAA", "5 AAAA 2001:db8:3::"),
+    found("D25-two-dashes-at-the-start", "--3.v6only AAAA", "5 AAAA ::3"),
+    nodata("D25-AAAA-only", "--3.v6only A"),
+    found("selector-less-slice-by-hand", "dc-1.manual A", "5 A 192.0.2.20"),
+    found("selector-less-slice-by-hand-SRV", "_ldap._tcp.manual SRV", "5 SRV 0 100 389 dc-1.manual",
+          additional=["dc-1.manual 5 A 192.0.2.20"]),
+    found("selector-less-Endpoints-list", "legacy A", "5 A 192.0.2.30", "5 A 192.0.2.31"),
+    found("selector-less-Endpoints-AAAA", "legacy AAAA", "5 AAAA 2001:db8:30::1"),
+    found("selector-less-Endpoints-host-name", "dc-1.legacy AAAA", "5 AAAA 2001:db8:30::1"),
+    found("selector-less-Endpoints-without-a-host-name", "192-0-2-31.legacy A", "5 A 192.0.2.31"),
+    nxdomain("selector-less-Endpoints-notReadyAddresses", "dc-3.legacy A"),
+    found("selector-less-Endpoints-ports-of-their-subset", "_ldap._tcp.legacy SRV",
+          "5 SRV 0 100 389 192-0-2-31.legacy", "5 SRV 0 100 389 dc-1.legacy",
+          additional=["192-0-2-31.legacy 5 A 192.0.2.31", "dc-1.legacy 5 A 192.0.2.30",
+                      "dc-1.legacy 5 AAAA 2001:db8:30::1"]),
+    found("selector-less-Endpoints-PTR", "30.2.0.192.in-addr.arpa. PTR", "5 PTR dc-1.legacy"),
+    found("selector-less-Endpoints-publishNotReadyAddresses", "dc-4.legacy-tolerant A", "5 A 192.0.2.33"),
+    found("selector-less-Endpoints-beside-a-slice-do-not-count", "mirrored A", "5 A 192.0.2.41"),
+    nxdomain("selector-less-Endpoints-beside-a-slice-have-no-names", "stale.mirrored A"),
+    found("ttl-by-annotation-list", "shared-b A", "60 A 10.0.12.1"),
+    found("ttl-by-annotation-endpoint", "member-0.shared-b A", "60 A 10.0.12.1"),
+    found("ttl-by-annotation-SRV-and-glue", "_web._tcp.shared-b SRV", "60 SRV 0 100 80 member-0.shared-b",
+          additional=["member-0.shared-b 60 A 10.0.12.1"]),
+    found("ttl-by-annotation-0", "restless A", "0 A 10.0.13.1"),
+    found("ttl-by-annotation-0-PTR", "1.13.0.10.in-addr.arpa. PTR", "0 PTR r-0.restless"),
+)  # fmt: skip
+def test_headless(asker: Asker, row: Row) -> None:
+    """A headless Service answers its ready endpoints: all of them at its name, each at its own, SRV and PTR between."""
+    asker.check(row)
+
+
+@pytest.mark.parametrize(
+    ("qname", "qtype", "addresses"),
+    [
+        pytest.param("db", "A", ["10.0.1.100", "10.0.1.101", "10.0.1.102", "10.0.1.110"], id="A"),
+        pytest.param("v6only", "AAAA", ["2001:db8:3::", "2001:db8:3::1", "::3"], id="AAAA"),
+        pytest.param("twin.twins", "A", ["10.0.6.1", "10.0.6.2"], id="one-host-name"),
+    ],
+)
+def test_lists_rotate(asker: Asker, qname: str, qtype: str, addresses: list[str]) -> None:
+    """Each query of a list gets the same addresses from another one on, so that every address is first in turn."""
+    firsts = []
+    for _ in addresses:
+        query = dns.message.make_query(dns.name.from_text(qname, ORIGIN), qtype, use_edns=0 if asker.edns else None)
+        response = asker.message(query.to_wire())
+        assert response is not None
+        found = [rdata.to_text() for rdata in response.answer[0]]
+        assert sorted(found) == addresses
+        firsts.append(found[0])
+    if asker.of.__class__.__name__ == "Pure" and not asker.is_stream:
+        return  # both ways are asked there, so the list turns by two
+    assert sorted(firsts) == addresses
