@@ -7,7 +7,6 @@ Each function looks at one Service, Pod or Namespace and gives everything that i
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import lru_cache
@@ -232,10 +231,12 @@ def _endpoint(
     return ReadyEndpoint(names.dashed(ipaddress.ip_address(packed)), False, packed, ports, origin)
 
 
+@lru_cache(maxsize=65536)
 def _packed(address: str) -> bytes | None:
+    """Return the octets of *address*, or None where it is none. Kept, since a Service is looked at again and again."""
     try:
-        return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    except (OSError, ValueError):  # ValueError: a zero octet in the text
+        return ipaddress.ip_address(address).packed
+    except ValueError:
         return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -40,7 +42,7 @@ def test_any_chunking_gives_the_same_frames(frames: list[tuple[FrameKind, bytes 
     expected = [(kind, b"" if payload is None else msgspec.msgpack.encode(payload)) for kind, payload in frames]
     edges = sorted({cut % (len(octets) + 1) for cut in cuts} | {0, len(octets)})
     reader = FrameReader()
-    found = [frame for start, end in zip(edges, edges[1:], strict=False) for frame in reader.feed(octets[start:end])]
+    found = [frame for start, end in itertools.pairwise(edges) for frame in reader.feed(octets[start:end])]
     assert found == expected
 
 
@@ -52,13 +54,11 @@ def test_an_unfinished_frame_is_kept() -> None:
     assert reader.feed(octets[-1:] + octets) == [(FrameKind.DELTA, octets[5:])] * 2
 
 
-SETUP = Setup(
-    Identity(server_id="dns-0", has_resolver=True), (("::1", 53), ("127.0.0.1", 53)), (7, 8), ("10.0.0.1", 53)
-)
+IDENTITY = Identity(server_id="dns-0", has_resolver=True)
+SETUP = Setup(IDENTITY, (("::1", 53), ("127.0.0.1", 53)), (7, 8), ("10.0.0.1", 53))
 STATE = State((Apex(ZONE, b"soa"),), True, False, {b"\x01a\x00": "Pods"}, {}, b"\x03pod\x00", 7)
-DELTA = Delta(
-    STATE, {ZONE: Node(ZONE, {1: Answer(b"rr", 2, 1, b"glue", 1, 3, ZONE, ZONE)}, Answer(b"", 0)), b"\0": None}
-)
+NODE = Node(ZONE, {1: Answer(b"rr", 2, 1, b"glue", 1, 3, ZONE, ZONE)}, Answer(b"", 0))
+DELTA = Delta(STATE, {ZONE: NODE, b"\x00": None})
 
 
 def test_what_is_encoded_is_decoded() -> None:
