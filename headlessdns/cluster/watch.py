@@ -284,7 +284,7 @@ class ListWatch:
         self._pause = Pause()
         self._failures = 0
         self._refusals = 0
-        self._opened_s = 0.0
+        self._opened_s: float | None = None
 
     def request(self) -> Request:
         """Return what to ask now."""
@@ -317,9 +317,7 @@ class ListWatch:
         self._parts = []
         self.is_over = False
         self._refusals = 0
-        if self.state is State.STREAMED_LIST:
-            self._objects = {}
-        elif self.state is State.WATCH:
+        if self.state is State.WATCH:
             self.last_error = ""
 
     def receive(self, octets: bytes) -> list[Event]:
@@ -343,8 +341,7 @@ class ListWatch:
             return []
         if self.state is State.PAGED_LIST:
             return self._take_page(b"".join(self._parts))
-        if now_s - self._opened_s >= HEALTHY_S:
-            self._failures = 0
+        self._forgive(now_s)
         return self._conclude(
             Outcome.ENDED, "" if self.state is State.WATCH else "the list ended before it was complete"
         )
@@ -363,8 +360,7 @@ class ListWatch:
 
     def lost(self, reason: str, now_s: float) -> list[Event]:
         """Take in that there was no reply, or that it broke off at *now_s*."""
-        if self._opened_s and now_s - self._opened_s >= HEALTHY_S:
-            self._failures = 0
+        self._forgive(now_s)
         return self._conclude(Outcome.BROKEN, reason)
 
     def silent(self) -> list[Event]:
@@ -476,10 +472,18 @@ class ListWatch:
 
     # What follows
 
+    def _forgive(self, now_s: float) -> None:
+        """End a row of failures where the stream that ends at *now_s* lived for long."""
+        if self._opened_s is not None and now_s - self._opened_s >= HEALTHY_S:
+            self._failures = 0
+
     def _conclude(self, outcome: Outcome, reason: str, retry_after_s: float | None = None) -> list[Event]:
         """Move on after *outcome* and return what it says about the kind itself."""
         self.is_over = True
+        self._opened_s = None
         step = TRANSITIONS[self.state, outcome]
+        if self.state is State.STREAMED_LIST:
+            self._objects = {}  # pages already fetched are kept, a broken stream begins anew
         falls_back = outcome is Outcome.REFUSED and self.state is State.STREAMED_LIST
         if reason and not falls_back:
             self.last_error = reason

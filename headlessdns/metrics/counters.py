@@ -104,7 +104,7 @@ class Counters:
                     by_kind[family, rcode, qtype] = by_kind.get((family, rcode, qtype), 0) + count
         sizes = [0] * SIZE_BUCKETS
         for size, count in self._sizes.items():
-            sizes[min(size // SIZE_STEP_OCTETS, SIZE_BUCKETS - 1)] += count
+            sizes[min((size - 1) // SIZE_STEP_OCTETS, SIZE_BUCKETS - 1)] += count
         return Report(
             self.protocol,
             by_kind,

@@ -15,6 +15,7 @@ import time
 from typing import NamedTuple
 
 import dnslib
+from dnslib.label import DNSBuffer  # `dnslib.label` itself is a function of that name
 
 from headlessdns.wire.answers import Table
 from headlessdns.wire.parse import Rcode
@@ -154,7 +155,7 @@ def read_response(response: bytes) -> Found | None:
     return Found(Chased(bytes(records), len(ttls), int(message.header.rcode)), tuple(ttls), min(keep_s, _MAX_TTL_S))
 
 
-class _PlainBuffer(dnslib.label.DNSBuffer):  # type: ignore[misc]  # dnslib ships no types
+class _PlainBuffer(DNSBuffer):  # type: ignore[misc]  # dnslib ships no types
     """Composes without pointers: they would point into the resolver's message."""
 
     def encode_name(self, name: dnslib.DNSLabel) -> None:

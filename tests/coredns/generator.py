@@ -38,7 +38,7 @@ def key(manifest: Manifest) -> Key:
     return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
-def generate(seed: int, services: int = 240) -> list[Manifest]:
+def generate(seed: int, services: int = 300) -> list[Manifest]:
     """Return namespaces, *services* Services of all kinds in turn with their EndpointSlices, and Pods."""
     maker = Maker(seed)
     objects = [namespace(name) for name in NAMESPACES if name != "default"]
@@ -129,6 +129,11 @@ def endpoint_slice(owner: Manifest, suffix: str, endpoints: list[Manifest], port
         "endpoints": endpoints,
         "ports": ports or [],
     }
+
+
+def inside(owner: Manifest) -> str:
+    """Return the name of the Service *owner* in the cluster's zone."""
+    return f"{owner['metadata']['name']}.{owner['metadata']['namespace']}.svc.cluster.local"
 
 
 class Maker:
@@ -310,6 +315,15 @@ class Maker:
         ending = endpoint(self.v4(), "early-1", ready=True, serving=True, terminating=True)
         return [owner, self.slice_of(owner, [early, ending])]
 
+    def publish_by_hand(self, space: str, name: str) -> list[Manifest]:
+        """The same in slices made by hand, which say what is: one is ready, one is not, one is ending."""
+        ports = [port(80, "http"), port(161, "snmp", "UDP")]
+        owner = headless(space, name, ports, publishNotReadyAddresses=True, selector=None)
+        bare = [endpoint(self.v4(), ready=False)]
+        states = [{"ready": True}, {"ready": False}, {"ready": False, "serving": True, "terminating": True}]
+        named = [endpoint(self.v4(), f"hand-{n}", **s) for n, s in enumerate(states)]
+        return [owner, self.slice_of(owner, named), self.slice_of(owner, bare)]
+
     def same_endpoint_twice(self, space: str, name: str) -> list[Manifest]:
         """Endpoints that stand in two slices while they are moved."""
         owner = headless(space, name, [port(80, "http")])
@@ -336,9 +350,30 @@ class Maker:
         bare = [{field: value for field, value in host.items() if field != "hostname"} for host in named]
         return [owner, self.slice_of(owner, named), other, self.slice_of(other, copy.deepcopy(bare))]
 
+    def governed_and_client(self, space: str, name: str) -> list[Manifest]:
+        """A StatefulSet behind two Services: the governing one, and one with a virtual address for its clients."""
+        owner = headless(space, name, [port(2888, "server"), port(3888, "election")])
+        named = self.some(1, 3, hostname="zk")
+        client = self._with_ips(space, f"{name}-client", "4", [port(2181, "client")])[0]
+        bare = [{field: value for field, value in host.items() if field != "hostname"} for host in named]
+        return [owner, self.slice_of(owner, named), client, self.slice_of(client, bare)]
+
+    def address_hostname(self, space: str, name: str) -> list[Manifest]:
+        """Host names that look like addresses: an endpoint's own, and that of another one."""
+        owner = headless(space, name, [port(80, "http")])
+        own, other, plain = self.v4(), self.v4(), self.v4()
+        named = [endpoint(own, own.replace(".", "-")), endpoint(other, plain.replace(".", "-")), endpoint(plain)]
+        return [owner, self.slice_of(owner, named)]
+
+    def digits(self, space: str, name: str) -> list[Manifest]:
+        """A Service and hosts whose names begin with a digit."""
+        owner = headless(space, name, [port(80, "80-http")])
+        return [owner, self.slice_of(owner, self.some(1, 2, hostname="0"))]
+
     def longest_names(self, space: str, name: str) -> list[Manifest]:
-        """A Service and a host whose labels have 63 octets."""
-        owner = headless(space, name.ljust(63, "x"), [port(80, "a-port-name-15c")])
+        """A Service and a host whose labels have 63 octets, and ports whose labels have 63 and would have 64."""
+        ports = [port(80, "a-port-name-15c"), port(81, "p".ljust(62, "q")), port(82, "p".ljust(63, "q"))]
+        owner = headless(space, name.ljust(63, "x"), ports)
         return [owner, self.slice_of(owner, [endpoint(self.v4(), "h".ljust(63, "9"), ready=True)])]
 
     def large(self, space: str, name: str) -> list[Manifest]:
@@ -407,9 +442,25 @@ class Maker:
     def external_name_inside(self, space: str, name: str) -> list[Manifest]:
         """A Service that stands for another one of the cluster."""
         owner = headless(space, f"{name}-target", [port(80, "http")])
-        target = f"{name}-target.{space}.svc.cluster.local"
-        alias = service(space, name, type="ExternalName", externalName=target)
+        alias = service(space, name, type="ExternalName", externalName=inside(owner))
         return [owner, self.slice_of(owner, self.some(1, 3, hostname="real")), alias]
+
+    def external_name_chain(self, space: str, name: str) -> list[Manifest]:
+        """A Service that stands for one that stands for a third, which has addresses."""
+        made = self._with_ips(space, f"{name}-target", "46", [port(80, "http")])
+        second = service(space, f"{name}-second", type="ExternalName", externalName=inside(made[0]))
+        return [*made, second, service(space, name, type="ExternalName", externalName=inside(second))]
+
+    def external_name_loop(self, space: str, name: str) -> list[Manifest]:
+        """Two Services that stand for each other."""
+        first, second = service(space, name), service(space, f"{name}-back")
+        first["spec"] = {"type": "ExternalName", "externalName": inside(second)}
+        second["spec"] = {"type": "ExternalName", "externalName": inside(first)}
+        return [first, second]
+
+    def external_name_address(self, space: str, name: str) -> list[Manifest]:
+        """An address where a name is expected, which the API takes for a name."""
+        return [service(space, name, type="ExternalName", externalName=f"192.0.2.{self.rng.randint(1, 250)}")]
 
     def external_name_nowhere(self, space: str, name: str) -> list[Manifest]:
         """A Service that stands for a name that the cluster should have and does not."""
@@ -446,10 +497,14 @@ KINDS: dict[str, Callable[[Maker, str, str], list[Manifest]]] = {
     "no-endpoints": Maker.no_endpoints,
     "no-slices": Maker.no_slices,
     "publish-not-ready": Maker.publish_not_ready,
+    "publish-by-hand": Maker.publish_by_hand,
     "same-endpoint-twice": Maker.same_endpoint_twice,
     "same-hostname": Maker.same_hostname,
     "many-addresses": Maker.many_addresses,
     "shared-addresses": Maker.shared_addresses,
+    "governed-and-client": Maker.governed_and_client,
+    "address-hostname": Maker.address_hostname,
+    "0-digits": Maker.digits,
     "longest-names": Maker.longest_names,
     "large": Maker.large,
     "domain-slice": Maker.domain_slice,
@@ -465,6 +520,9 @@ KINDS: dict[str, Callable[[Maker, str, str], list[Manifest]]] = {
     "external-name": Maker.external_name,
     "external-name-ports": Maker.external_name_ports,
     "external-name-inside": Maker.external_name_inside,
+    "external-name-chain": Maker.external_name_chain,
+    "external-name-loop": Maker.external_name_loop,
+    "external-name-address": Maker.external_name_address,
     "external-name-nowhere": Maker.external_name_nowhere,
     "orphan-slice": Maker.orphan_slice,
 }

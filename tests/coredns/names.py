@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.coredns.generator import Manifest
 
 ZONE = "cluster.local"
+APEXES = (ZONE, "in-addr.arpa", "ip6.arpa")
+LONGEST_LABEL = 63
 
 
 def dashed(address: str) -> str:
@@ -38,19 +40,27 @@ def reverse_name(address: str) -> str:
     return ipaddress.ip_address(address).reverse_pointer
 
 
-def reverse_parents(name: str) -> Iterator[str]:
-    """Yield the names between the reverse name *name* and the top of its tree, that top included."""
-    labels = name.split(".")
-    for cut in range(1, len(labels) - 1):
-        yield ".".join(labels[cut:])
+def with_ancestors(names: Iterable[str]) -> set[str]:
+    """Return *names* and all that is between each of them and the apex of its zone, apexes included."""
+    found = set(APEXES)
+    for name in names:
+        while name not in found:
+            found.add(name)
+            name = name.partition(".")[2]
+    return found
 
 
 def owner_names(objects: Iterable[Manifest]) -> list[str]:
     """Return every name below the zone and in the reverse trees that *objects* may have records at, sorted."""
-    names = {ZONE, f"svc.{ZONE}", f"pod.{ZONE}", f"dns-version.{ZONE}"}
+    names = {*APEXES, f"svc.{ZONE}", f"pod.{ZONE}", f"dns-version.{ZONE}", f"ns.dns.{ZONE}"}
     for manifest in objects:
         names.update(NAMES_OF[manifest["kind"]](manifest))
     return sorted(names)
+
+
+def base_name(name: str, space: str) -> str:
+    """Return the name of the Service *name* in the namespace *space*."""
+    return f"{name}.{space}.svc.{ZONE}"
 
 
 def _of_namespace(manifest: Manifest) -> Iterator[str]:
@@ -60,18 +70,20 @@ def _of_namespace(manifest: Manifest) -> Iterator[str]:
 
 def _of_service(manifest: Manifest) -> Iterator[str]:
     metadata, spec = manifest["metadata"], manifest["spec"]
-    base = f"{metadata['name']}.{metadata['namespace']}.svc.{ZONE}"
+    base = base_name(metadata["name"], metadata["namespace"])
     yield base
-    yield from _of_ports(base, spec.get("ports", []))
-    yield from (reverse_name(address) for address in spec.get("clusterIPs", []))
+    yield from _of_ports(base, spec.get("ports") or [])
+    yield from (reverse_name(address) for address in spec.get("clusterIPs") or [] if address != "None")
+    if spec.get("externalName", "").endswith(f".{ZONE}"):
+        yield spec["externalName"]
 
 
 def _of_slice(manifest: Manifest) -> Iterator[str]:
     metadata = manifest["metadata"]
-    base = f"{metadata['labels']['kubernetes.io/service-name']}.{metadata['namespace']}.svc.{ZONE}"
+    base = base_name(metadata["labels"]["kubernetes.io/service-name"], metadata["namespace"])
     yield base
-    yield from _of_ports(base, manifest["ports"])
-    for endpoint in manifest["endpoints"]:
+    yield from _of_ports(base, manifest["ports"] or [])
+    for endpoint in manifest["endpoints"] or []:
         if "hostname" in endpoint:
             yield f"{endpoint['hostname']}.{base}"
         for address in filter(is_address, endpoint["addresses"]):
@@ -83,12 +95,12 @@ def _of_ports(base: str, ports: Iterable[Manifest]) -> Iterator[str]:
     for port in ports:
         protocol = f"_{port['protocol'].lower()}.{base}"
         yield protocol
-        if "name" in port:
+        if 0 < len(port.get("name", "")) < LONGEST_LABEL:
             yield f"_{port['name']}.{protocol}"
 
 
 def _of_pod(manifest: Manifest) -> Iterator[str]:
-    for item in manifest["status"]["podIPs"]:
+    for item in manifest["status"].get("podIPs", []):
         yield f"{dashed(item['ip'])}.{manifest['metadata']['namespace']}.pod.{ZONE}"
         yield reverse_name(item["ip"])
 
@@ -98,8 +110,7 @@ NAMES_OF = {"Namespace": _of_namespace, "Service": _of_service, "EndpointSlice":
 
 def absent_names(names: Iterable[str], rng: random.Random) -> list[str]:
     """Return, for each of *names*, one like it that is neither among them nor above one of them, sorted."""
-    existing = set(names)
-    existing.update(parent for name in list(existing) for parent in reverse_parents(name))
+    existing = with_ancestors(names)
     absent: set[str] = set()
     for number, name in enumerate(sorted(names)):
         twist = rng.choice(TWISTS)
@@ -134,4 +145,8 @@ def _other_branch(name: str, _number: int) -> str:
     return f"0.{name}"
 
 
-TWISTS = (_below, _beside, _other_parent, _other_branch)
+def _without_underscores(name: str, number: int) -> str:
+    return name.replace("_", "") if "_" in name else _below(name, number)
+
+
+TWISTS = (_below, _beside, _other_parent, _other_branch, _without_underscores)

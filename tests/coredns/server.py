@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # CoreDNS as a peer: it reads the same API server as we do and answers with all that its plugin serves.
 PEER = """\
-.:$port {
+cluster.local:$port in-addr.arpa:$port ip6.arpa:$port {
     bind 127.0.0.1
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         kubeconfig $kubeconfig

@@ -49,6 +49,9 @@ class Client:
     def send(self, octets: bytes) -> None:
         self.writer.write(octets)
 
+    def close(self) -> None:
+        self.writer.transport.abort()
+
     async def read(self) -> dns.message.Message:
         """Return the next response.
 
@@ -80,7 +83,7 @@ class Running:
         client = Client(
             *await asyncio.open_connection("127.0.0.1", self._port, local_addr=(source, 0), limit=read_limit)
         )
-        self._stack.callback(client.writer.transport.abort)
+        self._stack.callback(client.close)
         return client
 
 
