@@ -1,8 +1,8 @@
 """CPU per query beside Knot DNS and CoreDNS, in one run: ``make bench``.
 
 Every server has the same 10,070 endpoints: 100 headless Services of 100 pods each, and one of 70. Ours reads manifests,
-Knot a zone file, CoreDNS' ``kubernetes`` plugin a real kube-apiserver. Server and load generator have a core each; the load
-generator is dnsperf. CPU is what all processes of a server used between the first and the last query, by /proc.
+Knot a zone file, CoreDNS' ``kubernetes`` plugin a real kube-apiserver. Server and load generator have a core each; the
+load generator is dnsperf. CPU is what all processes of a server used between the first and the last query, by /proc.
 Nothing is asserted about speed, only that every answer holds as many records as it should.
 """
 

@@ -75,6 +75,7 @@ class Wait(Enum):
 
     NONE = auto()
     SECOND_TIME = auto()  # back-off, but not for the first failure in a row
+    SHORT = auto()  # the same, but never more than the first step: the server replies again, what is known is old
     BACK_OFF = auto()
 
 
@@ -109,7 +110,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Step] = {
     (State.WATCH, Outcome.UNAUTHORIZED): Step(State.WATCH, Wait.SECOND_TIME),
     (State.WATCH, Outcome.FORBIDDEN): Step(State.WATCH, Wait.BACK_OFF),
     (State.WATCH, Outcome.ABSENT): Step(State.WATCH, Wait.BACK_OFF),
-    (State.WATCH, Outcome.GONE): Step(_LIST_ANEW, Wait.SECOND_TIME),
+    (State.WATCH, Outcome.GONE): Step(_LIST_ANEW, Wait.SHORT),
     (State.WATCH, Outcome.REFUSED): Step(_LIST_ANEW, Wait.BACK_OFF),
 }
 
@@ -505,8 +506,10 @@ class ListWatch:
 
     def _pause_for(self, wait: Wait, outcome: Outcome, retry_after_s: float | None) -> Pause:
         reauthenticate = outcome is Outcome.UNAUTHORIZED
-        if wait is Wait.NONE or (wait is Wait.SECOND_TIME and self._failures == 1):
+        if wait is Wait.NONE or (wait in (Wait.SECOND_TIME, Wait.SHORT) and self._failures == 1):
             return Pause(0.0, reauthenticate)
+        if wait is Wait.SHORT:
+            return Pause(self._backoff.pause_s(1, self._rng), reauthenticate)
         if retry_after_s is not None:
             return Pause(
                 min(retry_after_s, MAX_RETRY_AFTER_S) + self._rng.random() * self._backoff.min_s, reauthenticate

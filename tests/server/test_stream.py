@@ -97,7 +97,9 @@ async def running(limits: Limits | None = None, resolver: object = None) -> Asyn
         stack.callback(listener.close)
         server.sweep()
         yield Running(server, listener.sockets[0].getsockname()[1], stack)
-    await asyncio.sleep(0)  # for connections that end
+    for connection in server.connections:
+        connection.close()
+    await until(lambda: not server.connections)
 
 
 async def until(check: Callable[[], object]) -> None:
