@@ -190,7 +190,7 @@ def _listen(text: str) -> Listen:
         raise UnfitError(_listen_remedy(text))
     bracketed, plain, port = found[1], found[2], int(found[3])
     _require(port <= 65535, "the last port is 65535")
-    host = bracketed or plain
+    host = plain if bracketed is None else bracketed
     _require(host != "localhost", f"write 127.0.0.1:{port} or [::1]:{port}")
     _require(host == "" or is_address(host), "write an address, not a name")
     _require((":" in host) == (bracketed is not None), "IPv6 addresses, and they alone, stand in brackets")
@@ -683,12 +683,15 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
     Those that Kubernetes sets in pods for a Service whose name begins like ours are passed over.
     """
+    suffixes = [variable.removeprefix(PREFIX) for variable in _BY_VARIABLE]
     lines = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in _BY_VARIABLE or name == FILE_VARIABLE or _SERVICE_LINK.search(name):
             continue
-        near = difflib.get_close_matches(name, _BY_VARIABLE, 1)
-        lines.append(f"{name} is no setting and is passed over" + (f"; did you mean {near[0]}?" if near else ""))
+        near = difflib.get_close_matches(name.removeprefix(PREFIX), suffixes, 1)
+        lines.append(
+            f"{name} is no setting and is passed over" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
+        )
     return lines
 
 

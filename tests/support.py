@@ -6,13 +6,8 @@ that one row of a table can be asked of either.
 
 from __future__ import annotations
 
-import os
-import re
 import socket
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import dns.flags
@@ -45,10 +40,11 @@ from headlessdns.server.udp import learn_opt
 from headlessdns.wire.answers import Delta, State, Table
 from headlessdns.wire.compose import Composer
 from headlessdns.wire.respond import Chase, Chased, Client, Identity, respond
-from tests.peers.process import Process
+from tests.serving import Serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
 NOW_S = 1_800_000_000
 IDENTITY = Identity(server_id="dns-0", version="headlessdns test", cookie_secret=bytes(range(32)))
@@ -331,42 +327,32 @@ def option(code: int, data: bytes = b"") -> bytes:
 # A running server
 
 
-class Server:
-    """``headlessdns serve`` on a free port of 127.0.0.1."""
+class Server(Serve):
+    """``headlessdns serve`` on a free port of 127.0.0.1, asked in octets."""
 
     def __init__(self, manifests: Path, *flags: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="headlessdns-test-")
-        self.log = Path(self._folder.name) / "log"
-        command = [sys.executable, "-m", "headlessdns", "serve", "--manifests", str(manifests)]
-        command += ["--listen", "127.0.0.1:0", "--http", "off", "--lameduck", "0", "--log", "json", *flags]
-        env = {name: value for name, value in os.environ.items() if not name.startswith("HEADLESSDNS_")}
-        self.process = Process(command, self.log, env)
-        self.address = ("127.0.0.1", 0)
+        super().__init__("--manifests", manifests, *flags)
         self._datagram: socket.socket | None = None
         self._stream: socket.socket | None = None
 
     def __enter__(self) -> Server:
-        self.process.start()
+        super().__enter__()
+        self.address = ("127.0.0.1", self.port)
         try:
             self.process.wait_ready(self._is_up, 30)
         except BaseException:
-            self.__exit__()
+            self.__exit__(None, None, None)
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: Any) -> None:
         for one in (self._datagram, self._stream):
             if one:
                 one.close()
-        self.process.stop()
-        self._folder.cleanup()
+        super().__exit__(*raised)
 
     def _is_up(self) -> bool:
-        """Tell whether the port is known and both protocols answer a question."""
-        found = re.search(r"127\.0\.0\.1:(\d+) \(UDP and TCP\)", self.log.read_text())
-        if found is None:
-            return False
-        self.address = ("127.0.0.1", int(found[1]))
+        """Tell whether a question is answered over both protocols."""
         probe = header(questions=1) + question(".", 2)
         return self.udp(probe, 0.2) is not None and self.tcp(probe, 5) is not None
 

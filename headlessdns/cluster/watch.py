@@ -75,7 +75,6 @@ class Wait(Enum):
 
     NONE = auto()
     SECOND_TIME = auto()  # back-off, but not for the first failure in a row
-    SHORT = auto()  # the same, but never more than the first step: the server replies again, what is known is old
     BACK_OFF = auto()
 
 
@@ -110,7 +109,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Step] = {
     (State.WATCH, Outcome.UNAUTHORIZED): Step(State.WATCH, Wait.SECOND_TIME),
     (State.WATCH, Outcome.FORBIDDEN): Step(State.WATCH, Wait.BACK_OFF),
     (State.WATCH, Outcome.ABSENT): Step(State.WATCH, Wait.BACK_OFF),
-    (State.WATCH, Outcome.GONE): Step(_LIST_ANEW, Wait.SHORT),
+    (State.WATCH, Outcome.GONE): Step(_LIST_ANEW, Wait.SECOND_TIME),
     (State.WATCH, Outcome.REFUSED): Step(_LIST_ANEW, Wait.BACK_OFF),
 }
 
@@ -284,6 +283,7 @@ class ListWatch:
         self._parts: list[bytes] = []
         self._pause = Pause()
         self._failures = 0
+        self._gone_in_a_row = 0
         self._refusals = 0
         self._opened_s: float | None = None
 
@@ -468,7 +468,7 @@ class ListWatch:
         if resource_version:
             self._resource_version = resource_version
         if self.state is State.WATCH:
-            self._failures = 0
+            self._failures = self._gone_in_a_row = 0
             self.last_error = ""
 
     # What follows
@@ -476,7 +476,7 @@ class ListWatch:
     def _forgive(self, now_s: float) -> None:
         """End a row of failures where the stream that ends at *now_s* lived for long."""
         if self._opened_s is not None and now_s - self._opened_s >= HEALTHY_S:
-            self._failures = 0
+            self._failures = self._gone_in_a_row = 0
 
     def _conclude(self, outcome: Outcome, reason: str, retry_after_s: float | None = None) -> list[Event]:
         """Move on after *outcome* and return what it says about the kind itself."""
@@ -491,7 +491,12 @@ class ListWatch:
         if outcome is Outcome.GONE and self.state is State.PAGED_LIST:
             self._page_size = 0  # pages come too slowly for this server: all at once
         self._streams_lists &= not falls_back
-        self._failures += 1
+        if outcome is Outcome.GONE and self.state is State.WATCH:
+            # The server replies again, and what is known is old: what failed while it was away counts no more.
+            self._gone_in_a_row += 1
+            self._failures = self._gone_in_a_row
+        else:
+            self._failures += 1
         self._pause = self._pause_for(step.wait, outcome, retry_after_s)
         events = self._believe(outcome)
         if step.state is _LIST_ANEW or events:
@@ -506,10 +511,8 @@ class ListWatch:
 
     def _pause_for(self, wait: Wait, outcome: Outcome, retry_after_s: float | None) -> Pause:
         reauthenticate = outcome is Outcome.UNAUTHORIZED
-        if wait is Wait.NONE or (wait in (Wait.SECOND_TIME, Wait.SHORT) and self._failures == 1):
+        if wait is Wait.NONE or (wait is Wait.SECOND_TIME and self._failures == 1):
             return Pause(0.0, reauthenticate)
-        if wait is Wait.SHORT:
-            return Pause(self._backoff.pause_s(1, self._rng), reauthenticate)
         if retry_after_s is not None:
             return Pause(
                 min(retry_after_s, MAX_RETRY_AFTER_S) + self._rng.random() * self._backoff.min_s, reauthenticate
