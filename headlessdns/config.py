@@ -753,7 +753,8 @@ def _read_file(file: ConfigFile, faults: list[Fault]) -> _Written:
         document = loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        faults.append(Fault(f"{file.name}:{line}", str(error.problem), "one YAML document", "correct the line"))
+        found = "a second document" if "single document" in str(error.context) else f"no YAML: {error.problem}"
+        faults.append(Fault(f"{file.name}:{line}", found, "one YAML document", "correct the line"))
         return {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         faults.append(Fault(file.name, str(error).partition("\n")[0], "one YAML document", "correct the file"))

@@ -399,13 +399,13 @@ FILES = {
     ),
     "no YAML": (
         HEADER + "zone: [\n",
-        "headlessdns.yaml:4: found expected the node content, but found '<stream end>'; "
+        "headlessdns.yaml:4: found no YAML: expected the node content, but found '<stream end>'; "
         "expected one YAML document; "
         "correct the line",
     ),
     "two documents": (
         HEADER + "---\n" + HEADER,
-        "headlessdns.yaml:3: found but found another document; expected one YAML document; correct the line",
+        "headlessdns.yaml:3: found a second document; expected one YAML document; correct the line",
     ),
     "a control character": (
         HEADER + "zone: a\x00\n",
@@ -415,7 +415,8 @@ FILES = {
     ),
     "a tag of Python": (
         HEADER + "zone: !!python/name:os.system\n",
-        "headlessdns.yaml:3: found could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'; "
+        "headlessdns.yaml:3: found no YAML: could not determine a constructor for the tag "
+        "'tag:yaml.org,2002:python/name:os.system'; "
         "expected one YAML document; "
         "correct the line",
     ),

@@ -120,14 +120,13 @@ class Reflector:
     async def _follow(self, watch: _Watch) -> None:
         while True:
             request = watch.core.request()
-            was_listed = watch.core.is_listed
             try:
                 await self._exchange(watch, request)
             except TimeoutError:
                 self._hand_on(watch.silent(), watch)
             except ClusterError as error:
                 self._hand_on(watch.core.lost(str(error), time.monotonic()), watch)
-            watch.status.restarts += was_listed and request.is_stream
+            watch.status.restarts += watch.core.is_listed and request.is_stream
             pause = watch.core.pause()
             await asyncio.sleep(pause.seconds)
             if pause.reauthenticate:

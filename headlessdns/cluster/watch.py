@@ -567,7 +567,7 @@ class WatchStatus(msgspec.Struct):
         required: Whether readiness and staleness depend on it.
         listed: A list was complete at least once.
         last_event_monotonic_s: When the last event, bookmark or good reply came; None before the first.
-        restarts: Streams and lists begun after the first.
+        restarts: How often a stream ended after the first list, in order or not.
         last_error: What went wrong last, empty since all is well.
         forbidden: `forbidden` or `absent` where the kind cannot be had now, else empty.
     """

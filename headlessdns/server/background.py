@@ -34,7 +34,8 @@ class BackgroundResolver(Generic[T]):
         self._waiting = 0  # submitted and not collected
         self._resolver = Resolver(address)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True, name="resolver").start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="resolver")
+        self._thread.start()
 
     def known(self, chase: Chase) -> Chased | None:
         """Return what can be said of *chase* at once: what is known of it, or nothing where too many wait."""
@@ -62,3 +63,11 @@ class BackgroundResolver(Generic[T]):
                 results.append(self._results.popleft())
         self._waiting -= len(results)
         return results
+
+    def close(self) -> None:
+        """End the thread; what is under way is lost."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self.wake.close()
+        self._waker.close()

@@ -12,6 +12,7 @@ import secrets
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import dnslib
@@ -54,9 +55,12 @@ class Found(NamedTuple):
 class Resolver:
     """Asks one recursive resolver; answers are kept for their TTL, equal questions in flight are asked once."""
 
-    def __init__(self, address: tuple[str, int], timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, address: tuple[str, int], timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._address = address
         self._timeout_s = timeout_s
+        self._clock = clock
         self._in_flight: dict[Chase, asyncio.Task[Chased]] = {}
         self._cache: dict[Chase, tuple[float, Found]] = {}
 
@@ -66,7 +70,7 @@ class Resolver:
         if kept is None:
             return None
         since_s, found = kept
-        age_s = time.monotonic() - since_s
+        age_s = self._clock() - since_s
         return found.aged(int(age_s)) if age_s < found.keep_s else None
 
     async def look_up(self, chase: Chase) -> Chased:
@@ -94,7 +98,7 @@ class Resolver:
             return NOTHING
         if len(self._cache) >= CACHE_SIZE:
             self._cache.clear()
-        self._cache[chase] = time.monotonic(), found
+        self._cache[chase] = self._clock(), found
         return found.chased
 
     async def _exchange(self, query: bytes) -> bytes:

@@ -37,7 +37,7 @@ class Content:
         headless: Names of the headless Services.
         virtual: Names of the Services with cluster IPs.
         domains: Domain names that stand in a Service's slices in place of addresses.
-        hostnames: (name of an endpoint, address) of those that have a host name.
+        hostnames: Names of endpoints with a host name, each with the reverse name of its address.
         unready: Records of endpoints that are not ready of Services that publish such, by question.
         digits: The CNAME of an ExternalName that is an IPv4 address.
         zeros: AAAA records of pods whose address ends in ``::``.
@@ -53,7 +53,11 @@ class Content:
         self.zeros: set[Record] = set()
         objects = list(objects)
         self._publishing: set[str] = set()
-        for kind, take in (("Service", self._take_service), ("EndpointSlice", self._take_slice), ("Pod", self._take_pod)):
+        for kind, take in (
+            ("Service", self._take_service),
+            ("EndpointSlice", self._take_slice),
+            ("Pod", self._take_pod),
+        ):
             for manifest in objects:
                 if manifest["kind"] == kind:
                     take(manifest)
@@ -80,14 +84,14 @@ class Content:
             for address in endpoint["addresses"]:
                 label = endpoint.get("hostname") or dashed(address)
                 if endpoint.get("hostname"):
-                    self.hostnames.add((f"{label}.{base}", address))
+                    self.hostnames.add((f"{label}.{base}", reverse_name(address)))
                 if base in self._publishing and endpoint["conditions"].get("ready") is False:
                     self._take_unready(base, f"{label}.{base}", address, manifest["ports"] or [])
 
     def _take_unready(self, base: str, owner: str, address: str, ports: list[Manifest]) -> None:
         address_type = "AAAA" if ":" in address else "A"
         found = [Record(base, address_type, address), Record(owner, address_type, address)]
-        if (owner, address) in self.hostnames:
+        if (owner, reverse_name(address)) in self.hostnames:
             found.append(Record(reverse_name(address), "PTR", f"{owner}."))
         for port in ports:
             if port.get("port"):
@@ -178,8 +182,11 @@ def _is_behind_virtual(_question: Question, target: str, content: Content) -> bo
 
 
 def _has_no_hostname(question: Question, target: str, content: Content) -> bool:
-    named = (owner == target and reverse_name(address) == question.name for owner, address in content.hostnames)
-    return _base(target) in content.headless and not any(named)
+    return _base(target) in content.headless and (target, question.name) not in content.hostnames
+
+
+def _has_labels_too_many(question: Question, _target: str, _content: Content) -> bool:
+    return question.name.endswith(".ip6.arpa") and len(question.name.split(".")) > len("ip6.arpa".split(".")) + 32
 
 
 def _add_unready(question: Question, records: Records, content: Content) -> Records:
@@ -241,6 +248,11 @@ RECORD_RULES = (
         "SRV at endpoints and pods",
         "CoreDNS has SRV records at every name with an address; the specification does not ask for them (D5, D12).",
         _drop_srv_of_addresses,
+    ),
+    RecordRule(
+        "labels in front of a reverse name",
+        "CoreDNS passes over up to three labels more than the 32 of an IPv6 address (RFC 3596 §2.5, D19).",
+        _drop_ptr(_has_labels_too_many),
     ),
     RecordRule(
         "PTR to names that do not exist",
@@ -310,18 +322,14 @@ class Known:
     theirs: Mapping[Question, Reply]
     data: set[str] = field(default_factory=set)
     above: set[str] = field(default_factory=set)
-    dropped: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    added: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    dropped: dict[str, set[str]] = field(default_factory=dict)
+    added: dict[str, set[str]] = field(default_factory=dict)
 
     def exists(self, name: str) -> bool:
         """Whether *name* exists: it or a name below it has records, or CoreDNS says so without having had any."""
         if name in self.data or name in self.above:
             return True
         return self.theirs[Question(name, "A")].rcode == "NOERROR" and name not in self.dropped
-
-    def has_records(self, name: str) -> bool:
-        """Whether CoreDNS itself has records of any type at *name*."""
-        return any(reply.records for question, reply in self.theirs.items() if question.name == name)
 
 
 class DenialRule(NamedTuple):
@@ -363,7 +371,7 @@ DENIAL_RULES = (
     ),
     DenialRule(
         "SOA at names that do not exist",
-        "CoreDNS says NODATA to SOA whatever the name is; NXDOMAIN holds for all types of a name (RFC 2308 §2.1, D19).",
+        "CoreDNS says NODATA to SOA whatever the name is; NXDOMAIN holds for all types of a name (RFC 2308 §5, D19).",
         True,
         lambda question, known: question.qtype == "SOA" and not known.dropped.get(question.name),
     ),
@@ -393,9 +401,7 @@ RULES: tuple[Rule, ...] = (*RECORD_RULES, *DENIAL_RULES, *COMPOSED_RULES)
 HINFO = '"RFC8482" ""'
 
 
-def expected(
-    theirs: Mapping[Question, Reply], content: Content
-) -> tuple[dict[Question, Reply], Counter[str]]:
+def expected(theirs: Mapping[Question, Reply], content: Content) -> tuple[dict[Question, Reply], Counter[str]]:
     """Return the replies that we should give, and how often each rule was needed for them.
 
     Args:
@@ -421,9 +427,9 @@ def _edited(question: Question, reply: Reply, content: Content, known: Known, us
         if edited != records:
             used[rule.name] += 1
             if len(edited) < len(records):
-                known.dropped[question.name].add(rule.name)
+                known.dropped.setdefault(question.name, set()).add(rule.name)
             elif len(edited) > len(records):
-                known.added[question.name].add(rule.name)
+                known.added.setdefault(question.name, set()).add(rule.name)
         records = edited
     return records
 
@@ -447,7 +453,9 @@ def _rcode(question: Question, records: Records, known: Known, used: Counter[str
 
 
 def _composed(replies: dict[Question, Reply], known: Known, used: Counter[str]) -> dict[Question, Reply]:
-    aliases = {question.name: reply for question, reply in replies.items() if question.qtype == "CNAME" and reply.records}
+    aliases = {
+        question.name: reply for question, reply in replies.items() if question.qtype == "CNAME" and reply.records
+    }
     composed = {}
     for question, reply in replies.items():
         right, rule = reply, ALIAS

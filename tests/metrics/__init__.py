@@ -1,0 +1,1 @@
+"""The counters and what is made of them."""
