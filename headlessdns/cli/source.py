@@ -176,4 +176,4 @@ def _incomplete(host: str, reflector: Reflector) -> str:
         for status in reflector.statuses
         if not (status.listed or status.forbidden)
     ]
-    return f"{host}: not listed within {LIST_S:.0f} s: {', '.join(missing)}; try again"
+    return f"{host}: not listed within {LIST_S:g} s: {', '.join(missing)}; try again"

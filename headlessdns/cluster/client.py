@@ -180,7 +180,7 @@ class ApiClient:
         return f"{self.host}: {type(error).__name__}: {_reason(error)}"
 
 
-_EXPLANATIONS: dict[type[Exception], str] = {
+_EXPLANATIONS: dict[type[Exception], str] = {  # the first that fits counts
     aiohttp.ClientConnectorCertificateError: (
         "{host}: its certificate is not trusted ({reason}); correct certificate-authority or server in {source}, "
         "or set tls-server-name where only the name differs"
@@ -190,6 +190,9 @@ _EXPLANATIONS: dict[type[Exception], str] = {
     aiohttp.ClientConnectorError: (
         "{host} cannot be reached ({reason}); start the API server, or correct the server in {source}"
     ),
+    aiohttp.ClientOSError: "{host}: the connection broke off ({reason})",
+    aiohttp.ServerDisconnectedError: "{host}: the connection broke off ({reason})",
+    aiohttp.ClientPayloadError: "{host}: the connection broke off ({reason})",
     aiohttp.InvalidURL: "{host} is no URL; correct the server in {source}",
     TimeoutError: f"{{host}} does not reply within {CONNECT_TIMEOUT_S:.0f} s; correct the server in {{source}}, "
     "or let the network through",
@@ -204,7 +207,8 @@ def _reason(error: Exception) -> str:
         return error.verify_message
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
 
 
 def _socket(address: Any) -> socket.socket:

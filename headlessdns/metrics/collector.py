@@ -162,6 +162,7 @@ def _query_metrics(reports: list[Report]) -> Iterator[Metric]:
 
 _PLAIN_COUNTERS = (
     ("truncated", "truncated", "Responses with TC."),
+    ("cut", "cut", "Answers over 64 KiB that were sent without their end."),
     ("dropped", "dropped", "Messages that got no response: no header, or a response themselves."),
     ("lost", "lost", "Responses that the kernel did not take."),
     ("refused", "refused_connections", "Connections closed because there were too many."),

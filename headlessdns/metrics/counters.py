@@ -31,6 +31,7 @@ class Report(msgspec.Struct):
         lost: Responses that the kernel refused.
         truncated: Responses with TC.
         refused: Connections that were one too many.
+        cut: Answers that do not fit 64 KiB, sent without their end.
     """
 
     protocol: str
@@ -43,6 +44,7 @@ class Report(msgspec.Struct):
     lost: int = 0
     truncated: int = 0
     refused: int = 0
+    cut: int = 0
 
 
 class Counters:
@@ -53,6 +55,7 @@ class Counters:
         self.dropped = 0
         self.lost = 0
         self.refused = 0
+        self.cut = 0
         self._truncated = 0
         self.tallies: dict[int, list[int]] = {1: [], 2: []}  # by family; the table counts into them
         self._by_family: dict[int, dict[bytes, int]] = {1: {}, 2: {}}  # flags' second octet and QTYPE -> responses
@@ -82,7 +85,7 @@ class Counters:
         by_kind = self._by_family[family]
         for response in responses:
             end = response.find(b"\x00", 12) + 1
-            kind = response[3:4] + response[end : end + 2]
+            kind = response[3:4] + response[end : end + 2] if response[5] else response[3:4]  # QDCOUNT is 1 or 0
             by_kind[kind] = by_kind.get(kind, 0) + 1
             if response[2] & 2:
                 self._truncated += 1
@@ -116,6 +119,7 @@ class Counters:
             self.lost,
             self._truncated,
             self.refused,
+            self.cut,
         )
 
 
@@ -137,4 +141,5 @@ def merged(reports: list[Report]) -> dict[str, Report]:
         into.lost += report.lost
         into.truncated += report.truncated
         into.refused += report.refused
+        into.cut += report.cut
     return sums

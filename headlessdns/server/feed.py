@@ -85,6 +85,8 @@ class Feed:
         if now_s < self._next_report_s:
             return
         self._next_report_s = now_s + REPORT_INTERVAL_S
+        if counters:
+            counters.cut = self.table.cut
         report = counters.report(self.table.kinds) if counters else None
         try:
             self.socket.send(framing.encode(FrameKind.REPORT, report), socket.MSG_DONTWAIT)

@@ -160,9 +160,11 @@ class Table:
     Attributes:
         tally: Counts what `answer` answers, by kind; a worker lays its own here.
         kinds: RCODE and QTYPE of each place of a tally.
+        cut: How many answers did not fit 64 KiB.
     """
 
     def __init__(self) -> None:
+        self.cut = 0
         self.tally = new_tally()
         self.kinds: list[tuple[int, int]] = []
         self._kinds: dict[bytes, int] = {}  # RCODE octet and QTYPE -> place

@@ -319,7 +319,10 @@ def _finish(query: Query, reply: _Reply, table: Table, client: Client) -> bytes:
             note = edns.compose_ede(Ede.OTHER, f"{count} records do not fit a message of {limit} octets")
             opt, room = edns.compose_opt(query.opt, reply.rcode, reply.options + note), room - len(note)
         answer, count = _subset(answer, room, reply.stride, 0 if client.is_stream else table.next_turn())
-        flags |= 0 if client.is_stream else TC
+        if client.is_stream:
+            table.cut += 1
+        else:
+            flags |= TC
     counts = (1 if query.question else 0, count, authority_count, extra_count + (1 if opt else 0))
     return query.id + struct.pack("!5H", flags, *counts) + query.question + answer + authority + extra + opt
 
