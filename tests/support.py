@@ -358,39 +358,49 @@ class Server(Serve):
 
     def udp(self, message: bytes, timeout_s: float = 5) -> bytes | None:
         """Return the response over UDP, or None for silence. Responses to earlier messages are passed over."""
+        found = self.udp_all([message], message[:2], timeout_s)
+        return found[-1] if found and found[-1][:2] == message[:2] else None
+
+    def udp_all(self, messages: Iterable[bytes], last_id: bytes, timeout_s: float = 5) -> list[bytes]:
+        """Send *messages* and return every response until one has the ID *last_id*, or nothing more comes."""
         if self._datagram is None:
             self._datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._datagram.connect(self.address)
         deadline_s = time.monotonic() + timeout_s
+        found: list[bytes] = []
         try:
-            self._datagram.send(message)
+            for message in messages:
+                self._datagram.send(message)
             while (left_s := deadline_s - time.monotonic()) > 0:
                 self._datagram.settimeout(left_s)
-                response = self._datagram.recv(65535)
-                if response[:2] == message[:2]:
-                    return response
+                found.append(self._datagram.recv(65535))
+                if found[-1][:2] == last_id:
+                    break
         except (TimeoutError, ConnectionRefusedError):
             pass
-        return None
+        return found
+
+    def is_silent_over_udp(self, message: bytes) -> bool:
+        """Tell whether *message* gets no response; a question behind it shows that the server has seen it."""
+        probe = header(id=0xBEEF, questions=1) + question(".", 2)
+        found = self.udp_all([message, probe], probe[:2])
+        assert found, "the server does not answer"
+        return len(found) == 1
 
     def tcp(self, message: bytes, timeout_s: float = 5) -> bytes | None:
         """Return the response over a TCP connection that is kept, or None where the server closed it."""
-        try:
-            return self._over_stream(message, timeout_s)
-        except (ConnectionError, EOFError):
-            self._stream = None
-        try:  # the one that was kept may have been idle for too long
-            return self._over_stream(message, timeout_s)
-        except (ConnectionError, EOFError):
-            self._stream = None
-            return None
-
-    def _over_stream(self, message: bytes, timeout_s: float) -> bytes:
-        if self._stream is None:
-            self._stream = socket.create_connection(self.address, timeout_s)
-        self._stream.settimeout(timeout_s)
-        self._stream.sendall(len(message).to_bytes(2, "big") + message)
-        return _read(self._stream, int.from_bytes(_read(self._stream, 2), "big"))
+        for _ in range(2):  # the one that was kept may have been idle for too long
+            try:
+                if self._stream is None:
+                    self._stream = socket.create_connection(self.address)
+                self._stream.settimeout(timeout_s)
+                self._stream.sendall(len(message).to_bytes(2, "big") + message)
+                return _read(self._stream, int.from_bytes(_read(self._stream, 2), "big"))
+            except (ConnectionError, EOFError):
+                if self._stream is not None:
+                    self._stream.close()
+                self._stream = None
+        return None
 
 
 def _read(stream: socket.socket, size_octets: int) -> bytes:

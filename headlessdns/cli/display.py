@@ -209,15 +209,13 @@ _RDATA: dict[int, Callable[[Any], str]] = {
 
 
 def rdata_text(type: int, rdata: bytes) -> str:
-    """Return uncompressed RDATA of a type that we have data for as `Record.rdata` has it."""
+    """Return RDATA of an address, an SRV or a name, uncompressed, as `Record.rdata` has it."""
     if type in (1, 28):
         return str(ipaddress.ip_address(rdata))
     if type == 33:
         numbers = [str(int.from_bytes(rdata[at : at + 2], "big")) for at in (0, 2, 4)]
         return " ".join([*numbers, names.to_text(rdata[6:])])
-    if type in (2, 5, 12):
-        return names.to_text(rdata)
-    return ""
+    return names.to_text(rdata)
 
 
 def lines(response: Response) -> Iterator[str]:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import yaml
@@ -29,6 +30,7 @@ from headlessdns.errors import ClusterError
 
 CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_IDLE_S, KEEP_ALIVE_INTERVAL_S, KEEP_ALIVE_PROBES = 30, 10, 3  # a dead peer is noticed within a minute
+FAREWELL_S = 0.5
 RENEWED_LATELY_S = 1.0  # several watches meet the end of one token at once
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -94,6 +96,7 @@ class ApiClient:
         self._connector: aiohttp.TCPConnector | None = None
         self._load = load
         self._source = source
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._renewal = asyncio.Lock()
         self._renewed_s = -RENEWED_LATELY_S
 
@@ -122,7 +125,7 @@ class ApiClient:
             raise ClusterError(f"{self._source}: {error}") from error
         finally:
             if response is not None:
-                response.close()  # a stream may have more to come; a body read to its end is released already
+                _hang_up(response)
 
     async def check(self) -> None:
         """Make sure that the server replies and takes the credentials.
@@ -160,17 +163,29 @@ class ApiClient:
             self._renewed_s = time.monotonic()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection.
+
+        A request that was cancelled before its reply began says farewell to the server by TLS, for which aiohttp does
+        not wait; a moment is given to that, so that nothing outlives the loop.
+        """
         await self._client.close()
         if self._connector is not None:
             await self._connector.close()
+        end_s = time.monotonic() + FAREWELL_S
+        while any(made.fileno() >= 0 for made in self._sockets) and time.monotonic() < end_s:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.005)
 
     def _keep_connections_alive(self) -> None:
         """Give the client our connector, once: its own has no TCP keep-alive. Needs a running loop."""
         if self._connector is None:
             context = self._client.rest_client.ssl_context
-            self._connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=_socket)
+            self._connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=self._socket)
             self._configuration.client_session_kwargs = {"connector": self._connector}
+
+    def _socket(self, address: Any) -> socket.socket:
+        made = _socket(address)
+        self._sockets.add(made)
+        return made
 
     def _explain(self, error: Exception) -> str:
         """Return one line that says what happened and what to do."""
@@ -197,6 +212,14 @@ _EXPLANATIONS: dict[type[Exception], str] = {  # the first that fits counts
     TimeoutError: f"{{host}} does not reply within {CONNECT_TIMEOUT_S:.0f} s; correct the server in {{source}}, "
     "or let the network through",
 }
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End a reply that may have more to come; a body read to its end has given its connection back already."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()  # a farewell of TLS would wait for the server's, and outlive the loop
+    response.close()
 
 
 def _reason(error: Exception) -> str:

@@ -11,10 +11,11 @@ import time
 from headlessdns.metrics.counters import Counters
 from headlessdns.server import framing
 from headlessdns.server.framing import FrameKind, FrameReader, Setup
-from headlessdns.wire.answers import Table
+from headlessdns.wire.answers import Delta, Table
 
 REPORT_INTERVAL_S = 0.5
 _READ_OCTETS = 1 << 20
+_NAMES_AT_ONCE = 10_000  # take about 0.1 s
 
 
 class ParentGoneError(Exception):
@@ -40,7 +41,7 @@ class Feed:
                 if kind == FrameKind.SETUP:
                     setup = framing.decode_setup(payload)
                 elif kind == FrameKind.DELTA:  # those behind the complete table, too: they came with it
-                    self.table.apply(framing.decode_delta(payload))
+                    self._apply(payload)
                 elif kind == FrameKind.COMPLETE:
                     is_complete = True
         self.socket.setblocking(False)
@@ -60,9 +61,17 @@ class Feed:
                 return
             for kind, payload in self._reader.feed(data):
                 if kind == FrameKind.DELTA:
-                    self.table.apply(framing.decode_delta(payload))
+                    self._apply(payload)
             if len(data) < _READ_OCTETS:
                 return
+
+    def _apply(self, payload: bytes) -> None:
+        """Apply one step, with signs of life if it is a large one. Nobody is answered meanwhile: it stays one step."""
+        delta = framing.decode_delta(payload)
+        names = list(delta.nodes.items())
+        for at in range(0, len(names) or 1, _NAMES_AT_ONCE):
+            self.table.apply(Delta(delta.state, dict(names[at : at + _NAMES_AT_ONCE])))
+            self.report(None)
 
     def _receive(self) -> bytes:
         """Return what has come.

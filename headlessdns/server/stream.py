@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
 import resource
 import signal
@@ -266,6 +267,7 @@ async def serve(feed: Feed) -> None:
         ParentGoneError: The feed has ended.
     """
     setup = feed.load()
+    gc.freeze()  # the table stays; the collector need not walk it again and again
     loop = asyncio.get_running_loop()
     gone: asyncio.Future[None] = loop.create_future()
     limits = Limits()

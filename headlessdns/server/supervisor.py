@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -38,7 +39,8 @@ class Patience(NamedTuple):
     Attributes:
         start_s: For a new worker's first sign of life: a cold disk and a busy machine are no fault of it.
         heartbeat_s: For the next one.
-        feed_octets: Unread octets beyond the first table.
+        feed_octets: Unread octets beyond the first table that are too many,
+        behind_s: if they do not become fewer within this time.
         first_restart_s: Before a worker that did not live long is replaced; doubled each time.
         last_restart_s: The longest such pause.
         healthy_s: A worker that lived this long is replaced at once.
@@ -48,6 +50,7 @@ class Patience(NamedTuple):
     start_s: float = 30.0
     heartbeat_s: float = 2.0
     feed_octets: int = 64 << 20
+    behind_s: float = 1.0
     first_restart_s: float = 0.1
     last_restart_s: float = 5.0
     healthy_s: float = 10.0
@@ -81,6 +84,8 @@ class _Worker(asyncio.Protocol):
         self._has_spoken = False
         self._is_cut = False
         self._allowed_octets = patience.feed_octets
+        self._least_octets = math.inf  # unread since there are too many
+        self._progress_s = self.started_s
         self._reader = FrameReader()
         self._setup = setup
         self._note = note
@@ -100,7 +105,7 @@ class _Worker(asyncio.Protocol):
         for delta in table:
             self.transport.write(framing.encode(FrameKind.DELTA, delta))
         self.transport.write(framing.encode(FrameKind.COMPLETE))
-        self._allowed_octets = self._patience.feed_octets + self.transport.get_write_buffer_size()
+        self._allowed_octets += self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -132,9 +137,19 @@ class _Worker(asyncio.Protocol):
         limit_s = self._patience.heartbeat_s if self._has_spoken else self._patience.start_s
         if time.monotonic() - self.heard_s > limit_s:
             return f"has been silent for {limit_s:g} s"
-        if self.transport and self.transport.get_write_buffer_size() > self._allowed_octets:
-            return "does not take its feed"
-        return ""
+        return "does not take its feed" if self._is_behind() else ""
+
+    def _is_behind(self) -> bool:
+        """Tell whether too much of the feed is unread, and has not become less for a while.
+
+        One large step alone, or many while we do not come to sending them, are no fault of the worker.
+        """
+        unread_octets = self.transport.get_write_buffer_size() if self.transport else 0
+        is_too_much = unread_octets > self._allowed_octets
+        if not is_too_much or unread_octets < self._least_octets:
+            self._progress_s = time.monotonic()
+        self._least_octets = min(unread_octets, self._least_octets) if is_too_much else math.inf
+        return time.monotonic() - self._progress_s > self._patience.behind_s
 
     def end(self) -> None:
         """Close the feed, which makes a sound worker leave."""
@@ -270,7 +285,8 @@ class Supervisor:
         checked_s = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _CHECK_S)
+                async with asyncio.timeout(_CHECK_S):
+                    await self._news.wait()
             if self._news.is_set():
                 self._news.clear()
                 await asyncio.sleep(_EXIT_S)

@@ -6,6 +6,7 @@ when the feed ends. I/O: UDP sockets, the feed. Started as ``python -m headlessd
 
 from __future__ import annotations
 
+import gc
 import select
 import signal
 import socket
@@ -198,7 +199,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when we leave
     try:
-        Worker(Feed(socket.socket(fileno=int(sys.argv[1])))).run()
+        worker = Worker(Feed(socket.socket(fileno=int(sys.argv[1]))))
+        gc.freeze()  # the table stays; the collector need not walk it again and again
+        worker.run()
     except ParentGoneError:
         return 0
     except OSError as error:

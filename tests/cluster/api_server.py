@@ -152,7 +152,7 @@ class ApiServer:
         if request.transport is not None:
             self._transports.add(request.transport)
         self.asked.append(Asked(request.path, dict(request.query), request.headers))
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        token = request.headers.get("Authorization", "").rpartition(" ")[2]
         if self.tokens is not None and token not in self.tokens:
             return self._whole(status(401, "Unauthorized"))
         script = self.scripts.get(request.path) or [Reply() if request.path == "/version" else streamed_list()]

@@ -11,6 +11,7 @@ names exist, and so NODATA or NXDOMAIN for questions without records; last, answ
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +28,8 @@ Records = frozenset[Record]
 NOTHING: Records = frozenset()
 SRV_NUMBERS = re.compile(r"\d+ \d+ (?=\d+ \S+$)")
 NAME_SERVER = f"ns.dns.{ZONE}"
-BASE_LABELS = len(f"service.namespace.svc.{ZONE}".split("."))
+BASE_LABELS = len(base_name("service", "namespace").split("."))
+IPV6_LABELS = 32 + 2  # nibbles, ip6, arpa (RFC 3596 §2.5)
 
 
 class Content:
@@ -186,7 +188,7 @@ def _has_no_hostname(question: Question, target: str, content: Content) -> bool:
 
 
 def _has_labels_too_many(question: Question, _target: str, _content: Content) -> bool:
-    return question.name.endswith(".ip6.arpa") and len(question.name.split(".")) > len("ip6.arpa".split(".")) + 32
+    return question.name.endswith(".ip6.arpa") and len(question.name.split(".")) > IPV6_LABELS
 
 
 def _add_unready(question: Question, records: Records, content: Content) -> Records:
@@ -283,7 +285,8 @@ RECORD_RULES = (
     ),
     RecordRule(
         "ExternalName made of digits",
-        "The API takes 192.0.2.7 for a name, and so do we (D16); CoreDNS takes it for an address and denies the Service.",
+        "The API takes 192.0.2.7 for a name, and so do we (D16); CoreDNS takes it for an address and denies the"
+        " Service.",
         _add_digits,
     ),
     RecordRule(
@@ -298,7 +301,8 @@ RECORD_RULES = (
     ),
     RecordRule(
         "SOA at the apex",
-        "Serials are each server's own; CoreDNS names a server in each reverse zone, ours is the one of the forward zone.",
+        "Serials are each server's own; CoreDNS names a server in each reverse zone, ours is the one of the forward"
+        " zone.",
         _one_soa,
     ),
 )
@@ -358,8 +362,8 @@ DENIAL_RULES = (
     ),
     DenialRule(
         "other types at names with records",
-        "NODATA where a name has records of another type (D17); CoreDNS denies reverse names and dns-version to all types"
-        " but their own.",
+        "NODATA where a name has records of another type (D17); CoreDNS denies reverse names and dns-version to all"
+        " types but their own.",
         False,
         lambda question, known: question.name in known.data and question.name not in known.added,
     ),
@@ -390,8 +394,8 @@ class ComposedRule(NamedTuple):
 
 ALIAS = ComposedRule(
     "CNAME at every type",
-    "A name with a CNAME answers every type with it and with what is at its end (RFC 1034 §4.3.2), and the RCODE is that"
-    " of the end (RFC 6604 §3); CoreDNS has the CNAME only beside addresses that it found.",
+    "A name with a CNAME answers every type with it and with what is at its end (RFC 1034 §4.3.2), and the RCODE is"
+    " that of the end (RFC 6604 §3); CoreDNS has the CNAME only beside addresses that it found.",
 )
 ANY = ComposedRule("ANY", "We answer HINFO (RFC 8482 §4.2), CoreDNS says NODATA.")
 COMPOSED_RULES = (ALIAS, ANY)
@@ -528,4 +532,8 @@ def without_serial(reply: Reply) -> Reply:
 
 def table(used: Counter[str]) -> str:
     """Return the list of the rules with how often each was needed, and its reason."""
-    return "\n".join(f"{used[rule.name]:7}  {rule.name}: {rule.reason}" for rule in RULES)
+    lines: list[str] = []
+    for rule in RULES:
+        lines.append(f"{used[rule.name]:7}  {rule.name}")
+        lines += textwrap.wrap(rule.reason, 110, initial_indent=" " * 11, subsequent_indent=" " * 11)
+    return "\n".join(lines)

@@ -39,10 +39,11 @@ def test_flags_beside_rcode() -> None:
 
 
 def test_without_question() -> None:
-    """A response without a question, such as a bare FORMERR, has QTYPE 0."""
+    """A response without a question, such as a bare FORMERR, has QTYPE 0, whatever its ID and its OPT record are."""
     counters = Counters("udp")
     counters.count(1, [b"\x00\x07\x84\x01" + bytes(8)], 0.0)
-    assert counters.report().by_kind == {(1, FORMERR, 0): 1}
+    counters.count(1, [b"\x00\x01\x84\x00" + bytes(7) + b"\x01" + b"\x00\x00\x29\x04\xd0" + bytes(6)], 0.0)
+    assert counters.report().by_kind == {(1, FORMERR, 0): 1, (1, NOERROR, 0): 1}
 
 
 def test_tallies() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from email.message import Message
 
 import pytest
+from aiohttp import web
 
 from headlessdns.errors import HeadlessDNSError
 from headlessdns.metrics import http
@@ -84,7 +87,7 @@ def test_metrics() -> None:
 def test_zones() -> None:
     """The zones come as JSON with what two replicas are compared by."""
     status, text, headers = get("/zones")
-    assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
     assert json.loads(text) == {
         "zones": [{"apex": "cluster.local.", "serial": 7, "digest": "00ff", "names": 12, "records": 34}]
     }
@@ -110,7 +113,8 @@ def test_port_taken() -> None:
         with pytest.raises(HeadlessDNSError) as caught:
             asyncio.run(run(port))
     assert str(caught.value) == (
-        f"cannot serve http://127.0.0.1:{port}: another program is there; choose another port with --http, or --http off"
+        f"cannot serve http://127.0.0.1:{port}: another program is there; choose another port with --http, or "
+        "--http off"
     )
 
 
@@ -126,6 +130,38 @@ def test_address_of_another_machine() -> None:
     assert str(caught.value) == (
         "cannot serve http://192.0.2.1:0: this machine has no such address; choose another with --http"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        pytest.param(
+            errno.EACCES,
+            "cannot serve http://[::1]:80: ports below 1024 need a right that this user lacks; choose another with "
+            "--http",
+            id="a privileged port",
+        ),
+        pytest.param(
+            errno.ENOBUFS,
+            "cannot serve http://[::1]:80: No buffer space available; choose another address with --http",
+            id="anything else",
+        ),
+    ],
+)
+def test_refused_by_the_system(number: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system refuses is told in one line with what to do."""
+
+    async def refuse(self: web.TCPSite) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async def run() -> None:
+        async with http.serve(("::1", 80), lambda: READY):
+            raise AssertionError("unreachable")
+
+    monkeypatch.setattr(web.TCPSite, "start", refuse)
+    with pytest.raises(HeadlessDNSError) as caught:
+        asyncio.run(run())
+    assert str(caught.value) == text
 
 
 def test_port_is_free_afterwards() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import dns.message
 import dns.query
 
+from tests.conftest import skip_or_fail
 from tests.peers.process import Process, wait_until
 
 if TYPE_CHECKING:
@@ -103,6 +104,15 @@ class Serving:
     def await_log(self, text: str, deadline_s: float = 10, count: int = 1) -> None:
         """Wait until *text* has been logged *count* times."""
         wait_until(lambda: self.log().count(text) >= count, f"{text!r} in the log:\n{self.log()}", deadline_s)
+
+
+def require_address(host: str) -> None:
+    """Skip the test where *host* is no address of this machine."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        skip_or_fail(f"{host} is no address here: ip address add {host} dev lo, net.ipv6.conf.lo.disable_ipv6=0")
 
 
 def children(pid: int) -> list[int]:

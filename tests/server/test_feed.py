@@ -68,3 +68,29 @@ def test_the_end_of_the_feed_means_that_the_parent_is_gone(pair: tuple[Feed, soc
         gone.close()
         with pytest.raises(ParentGoneError):
             Feed(other).load()
+
+
+def test_a_large_step_is_no_silence(pair: tuple[Feed, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a large step is applied the worker gives signs of life; when it is done all of the step is there."""
+    feed, parent = pair
+    parent.sendall(SETUP + COMPLETE)
+    feed.load()
+    parent.recv(1000)
+    monkeypatch.setattr("headlessdns.server.feed._NAMES_AT_ONCE", 3)
+    monkeypatch.setattr("headlessdns.server.feed.REPORT_INTERVAL_S", 0)
+    nodes: dict[bytes, Node | None] = {
+        b"\x01%c" % letter + ZONE: Node(ZONE, {1: Answer(b"rr", 1)}) for letter in b"abcdefg"
+    }
+    parent.sendall(framing.encode(FrameKind.DELTA, Delta(State((Apex(ZONE, b"soa"),), True), nodes)))
+    feed.apply_pending()
+    assert parent.recv(1000) == framing.encode(FrameKind.REPORT) * 3
+    assert feed.table.names.keys() == nodes.keys()
+    assert feed.table.state.is_ready
+
+
+def test_a_step_without_names_is_applied(pair: tuple[Feed, socket.socket]) -> None:
+    """A step that changes only the state, such as staleness, arrives."""
+    feed, parent = pair
+    parent.sendall(SETUP + COMPLETE + framing.encode(FrameKind.DELTA, Delta(State((), True, True), {})))
+    feed.load()
+    assert feed.table.state.is_stale

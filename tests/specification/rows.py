@@ -23,6 +23,7 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import msgspec
 import pytest
 
 from headlessdns.cluster import manifests
@@ -113,7 +114,7 @@ class Pure:
     def __init__(self, zone: Zone) -> None:
         self._cluster = support.Cluster(settings=zone.settings, listed=())
         self._cluster.take(*manifests.read([MANIFESTS]).events())
-        self._identity = support.Identity(has_resolver=zone.resolves, cookie_secret=bytes(32))
+        self._identity = msgspec.structs.replace(support.IDENTITY, has_resolver=zone.resolves)
 
     def exchange(self, message: bytes, *, is_stream: bool) -> bytes | None:
         return support.exchange(
