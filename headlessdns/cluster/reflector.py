@@ -123,7 +123,7 @@ class Reflector:
             try:
                 await self._exchange(watch, request)
             except TimeoutError:
-                self._hand_on(watch.silent(), watch)
+                self._hand_on(watch.core.silent(), watch)
             except ClusterError as error:
                 self._hand_on(watch.core.lost(str(error), time.monotonic()), watch)
             watch.status.restarts += watch.core.is_listed and request.is_stream
@@ -195,11 +195,6 @@ class _Watch:
     def saw_life(self) -> None:
         self.status.last_event_monotonic_s = time.monotonic()
         self.tell([])
-
-    def silent(self) -> list[Event]:
-        if self.core.state is State.STREAMED_LIST:
-            return self.core.silent()
-        return self.core.lost("the server was silent for too long", time.monotonic())
 
     def tell(self, events: list[Event]) -> None:
         """Bring the status up to date, and log what is new."""

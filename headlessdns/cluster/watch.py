@@ -68,6 +68,7 @@ class Outcome(Enum):
     ABSENT = auto()  # 404
     GONE = auto()  # 410: that state is compacted away
     REFUSED = auto()  # other 4xx, such as a parameter that the server does not know
+    SILENT = auto()  # nothing came for too long
 
 
 class Wait(Enum):
@@ -95,6 +96,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Step] = {
     (State.STREAMED_LIST, Outcome.ABSENT): Step(State.STREAMED_LIST, Wait.BACK_OFF),
     (State.STREAMED_LIST, Outcome.GONE): Step(State.STREAMED_LIST, Wait.BACK_OFF),
     (State.STREAMED_LIST, Outcome.REFUSED): Step(State.PAGED_LIST, Wait.NONE),
+    (State.STREAMED_LIST, Outcome.SILENT): Step(State.PAGED_LIST, Wait.NONE),  # it takes the list for a plain watch
     (State.PAGED_LIST, Outcome.ENDED): Step(State.WATCH, Wait.NONE),
     (State.PAGED_LIST, Outcome.BROKEN): Step(State.PAGED_LIST, Wait.BACK_OFF),  # the same page again
     (State.PAGED_LIST, Outcome.BUSY): Step(State.PAGED_LIST, Wait.BACK_OFF),
@@ -103,6 +105,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Step] = {
     (State.PAGED_LIST, Outcome.ABSENT): Step(_LIST_ANEW, Wait.BACK_OFF),
     (State.PAGED_LIST, Outcome.GONE): Step(_LIST_ANEW, Wait.SECOND_TIME),  # the continue token is too old
     (State.PAGED_LIST, Outcome.REFUSED): Step(_LIST_ANEW, Wait.BACK_OFF),
+    (State.PAGED_LIST, Outcome.SILENT): Step(State.PAGED_LIST, Wait.BACK_OFF),
     (State.WATCH, Outcome.ENDED): Step(State.WATCH, Wait.SECOND_TIME),
     (State.WATCH, Outcome.BROKEN): Step(State.WATCH, Wait.BACK_OFF),
     (State.WATCH, Outcome.BUSY): Step(State.WATCH, Wait.BACK_OFF),
@@ -111,6 +114,8 @@ TRANSITIONS: dict[tuple[State, Outcome], Step] = {
     (State.WATCH, Outcome.ABSENT): Step(State.WATCH, Wait.BACK_OFF),
     (State.WATCH, Outcome.GONE): Step(_LIST_ANEW, Wait.SECOND_TIME),
     (State.WATCH, Outcome.REFUSED): Step(_LIST_ANEW, Wait.BACK_OFF),
+    # An API server whose etcd was set back waits, without a bookmark, for the state that we ask from.
+    (State.WATCH, Outcome.SILENT): Step(_LIST_ANEW, Wait.SECOND_TIME),
 }
 
 _OUTCOMES = {
@@ -365,8 +370,8 @@ class ListWatch:
         return self._conclude(Outcome.BROKEN, reason)
 
     def silent(self) -> list[Event]:
-        """Take in that a streamed list did not become complete: the server does not know how; take pages instead."""
-        return self._conclude(Outcome.REFUSED, "the streamed list did not become complete")
+        """Take in that nothing came for too long, not even a bookmark."""
+        return self._conclude(Outcome.SILENT, "the server was silent for too long")
 
     # Lines and pages
 
@@ -408,10 +413,6 @@ class ListWatch:
                 self._resource_version = metadata.resource_version
                 events.append(self._list_complete())
                 self.state = State.WATCH
-            return
-        if _is_older(metadata.resource_version, self._resource_version):
-            # The server's history is another one than ours, as after the restore of a backup.
-            events += self._conclude(Outcome.GONE, "the server went back to an older state")
             return
         self._advance(metadata.resource_version)
 
@@ -485,7 +486,7 @@ class ListWatch:
         step = TRANSITIONS[self.state, outcome]
         if self.state is State.STREAMED_LIST:
             self._objects = {}  # pages already fetched are kept, a broken stream begins anew
-        falls_back = outcome is Outcome.REFUSED and self.state is State.STREAMED_LIST
+        falls_back = step.state is State.PAGED_LIST and self.state is State.STREAMED_LIST
         if reason and not falls_back:
             self.last_error = reason
         if outcome is Outcome.GONE and self.state is State.PAGED_LIST:
@@ -548,11 +549,6 @@ _HANDLERS = {
 def _is_of_use(object: Object) -> bool:
     """Tell whether the DNS can be made from *object*: a slice that names no Service is of no use."""
     return not isinstance(object, EndpointSlice) or bool(object.service.name)
-
-
-def _is_older(one: str, other: str) -> bool:
-    """Tell whether *one* is the older resourceVersion; they are compared as numbers, where both are."""
-    return one.isdecimal() and other.isdecimal() and int(one) < int(other)
 
 
 # How a watch is doing

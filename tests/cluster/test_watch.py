@@ -374,7 +374,11 @@ def test_every_outcome_has_a_transition() -> None:
     to_watch = {pair for pair, step in TRANSITIONS.items() if step.state is State.WATCH and pair[0] is not State.WATCH}
     assert to_watch == {(State.PAGED_LIST, Outcome.ENDED)}
     no_pause = {pair for pair, step in TRANSITIONS.items() if step.wait is Wait.NONE}
-    assert no_pause == {(State.PAGED_LIST, Outcome.ENDED), (State.STREAMED_LIST, Outcome.REFUSED)}
+    assert no_pause == {
+        (State.PAGED_LIST, Outcome.ENDED),
+        (State.STREAMED_LIST, Outcome.REFUSED),
+        (State.STREAMED_LIST, Outcome.SILENT),
+    }
 
 
 def listed(*, streams: bool = True) -> ListWatch:
@@ -521,12 +525,20 @@ def test_page_that_is_no_list_breaks() -> None:
     assert core.request().query == {"limit": "500"}
 
 
-def test_server_that_went_back() -> None:
-    """A bookmark older than what we know means another history, as after a backup was restored: list anew."""
+def test_silent_watch_lists_anew() -> None:
+    """A watch without even a bookmark may be of a server whose state went back: the list is fetched anew, at once."""
     core = listed()
-    core.receive(bookmark(9))
-    assert core.is_over
-    assert core.request().query == STREAMED
+    assert core.silent() == []
+    assert (core.pause(), core.request().query) == (Pause(0.0), STREAMED)
+
+
+def test_silent_page_is_asked_for_again() -> None:
+    """A page that does not come is asked for again."""
+    core = paged()
+    reply(core, page("a", more="token"))
+    core.silent()
+    assert core.request().query == {"limit": "500", "continue": "token"}
+    assert core.last_error == "the server was silent for too long"
 
 
 # Credentials and rights
