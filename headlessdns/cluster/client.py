@@ -118,8 +118,6 @@ class ApiClient:
             response = answer.response
             yield Reply(response)
         except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-                raise  # a time limit of the caller
             raise ClusterError(self._explain(error)) from error
         except ConfigException as error:
             raise ClusterError(f"{self._source}: {error}") from error

@@ -82,7 +82,7 @@ class _Worker(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._patience = patience
         self._has_spoken = False
-        self._is_cut = False
+        self._cut_s = math.inf  # when its feed ended
         self._allowed_octets = patience.feed_octets
         self._least_octets = math.inf  # unread since there are too many
         self._progress_s = self.started_s
@@ -120,7 +120,7 @@ class _Worker(asyncio.Protocol):
                     self._note()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_cut = True
+        self._cut_s = time.monotonic()
         self._note()
 
     def excuse(self, silence_s: float) -> None:
@@ -132,7 +132,7 @@ class _Worker(asyncio.Protocol):
         status = self.process.poll()
         if status is not None:
             return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        if self._is_cut:
+        if time.monotonic() - self._cut_s > _CHECK_S:
             return "has closed its feed"
         limit_s = self._patience.heartbeat_s if self._has_spoken else self._patience.start_s
         if time.monotonic() - self.heard_s > limit_s:

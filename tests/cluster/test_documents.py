@@ -618,7 +618,7 @@ def test_yaml_faults(text: str, expected: list[str]) -> None:
         ),
         pytest.param(
             "EndpointSlice",
-            {**SLICE, "addressType": "IP"},
+            {**SLICE, "addressType": "IP", "endpoints": [{"addresses": ["x"]}]},
             "addressType",
             '"IP"',
             "IPv4, IPv6 or FQDN",

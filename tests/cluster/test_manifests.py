@@ -57,6 +57,15 @@ def test_folders_are_searched(tmp_path: Path) -> None:
     assert keys(read([tmp_path]), Kind.POD) == ["default/a", "default/b", "default/c", "default/d"]
 
 
+def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    """Links that lead nowhere, pipes, and folders that are named like files are passed over in folders."""
+    (tmp_path / "a.yaml").write_text(manifest("Pod"))
+    (tmp_path / "b.yaml").symlink_to("none")
+    os.mkfifo(tmp_path / "c.yaml")
+    (tmp_path / "d.yaml").mkdir()
+    assert keys(read([tmp_path]), Kind.POD) == ["default/web"]
+
+
 def test_files_may_have_any_name(tmp_path: Path) -> None:
     """A file that is named itself is read whatever it is called, as YAML unless it ends in .json."""
     (tmp_path / ".hidden.txt").write_text(manifest("Pod", "a"))

@@ -343,6 +343,23 @@ def test_token_that_expired(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_credentials_that_cannot_be_renewed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A kubeconfig that is broken when new credentials are needed is told, and read again until it is whole."""
+
+    async def talk(watched: Watched) -> None:
+        await watched.until_pods("a")
+        config = tmp_path / "config"
+        text = config.read_text()
+        config.write_text("")
+        watched.server.tokens = {"other"}
+        watched.server.send(PODS, None)
+        await until(lambda: any("the file is empty" in message for message in caplog.messages))
+        config.write_text(text.replace("secret", "other"))
+        await until(lambda: len(watched.server.queries(PODS)) > 2 and watched.status(Kind.POD).last_error == "")
+
+    converse(tmp_path, {PODS: [streamed_list(item("a")), Stream()]}, talk)
+
+
 def test_forbidden(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A kind that is forbidden is told once, with the rule to add, and is watched when the right is granted."""
     words = 'pods is forbidden: User "dns" cannot watch resource "pods" in API group "" at the cluster scope'

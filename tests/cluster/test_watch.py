@@ -401,6 +401,7 @@ def test_gone_lists_anew(streams: bool, in_stream: bool) -> None:
         assert core.receive(error(410, "too old resource version")) == []
         assert core.is_over
         assert core.ended(NOW_S) == []
+        assert (core.pause(), core.last_error) == (Pause(0.0), "410: too old resource version")
     else:
         core.ended(NOW_S + 60)
         core.opened(NOW_S + 60)
@@ -420,6 +421,16 @@ def test_gone_again_and_again_backs_off() -> None:
         pauses.append(core.pause().seconds)
         stream(core, bookmark(10, ends_list=True))
     assert pauses == [0.0, 3.2, 6.4, 12.8]
+
+
+def test_gone_after_an_outage() -> None:
+    """When the server is back and says 410, the list is fetched at once, however long the pauses had grown."""
+    core = listed()
+    for _ in range(6):
+        core.lost("refused", NOW_S)
+    assert core.pause().seconds == 30.0
+    core.refused(410, status(410))
+    assert core.pause() == Pause(0.0)
 
 
 def test_continue_token_that_expired() -> None:
@@ -505,6 +516,31 @@ def test_streamed_list_that_ends_with_its_bookmark() -> None:
     core.ended(NOW_S)
     assert core.pause() == Pause(0.0)
     assert core.request().query["resourceVersion"] == "10"
+
+
+def test_open_watch_ends_the_trouble() -> None:
+    """A watch that the server takes up again is well, before it has brought anything."""
+    core = listed()
+    core.lost("reset", NOW_S)
+    core.opened(NOW_S)
+    assert core.last_error == ""
+
+
+def test_open_list_does_not_end_the_trouble() -> None:
+    """A list is well when it is complete."""
+    core = watch()
+    core.lost("reset", NOW_S)
+    core.opened(NOW_S)
+    assert core.last_error == "reset"
+    core.receive(bookmark(1, ends_list=True))
+    assert core.last_error == ""
+
+
+def test_page_of_several_lines() -> None:
+    """A page may be written over several lines, as pretty-printed JSON is."""
+    core = paged()
+    body = json.dumps(json.loads(page("a")), indent=1).encode()
+    assert shown(reply(core, body)) == ["replace None: a"]
 
 
 def test_line_that_is_no_json_breaks_the_stream() -> None:

@@ -24,6 +24,7 @@ from tests.peers.process import free_port, wait_until
 from tests.serving import Serve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 BLOCKS = Path(__file__).parents[2] / "deploy" / "coredns"
@@ -146,22 +147,24 @@ class Front:
         wait_until(is_free, f"port {self.port} to be free", deadline_s=5)
 
     def query(
-        self, name: str, qtype: str, *, tcp: bool = False, payload: int | None = 1232, timeout_s: float = PATIENCE_S
+        self,
+        name: str,
+        qtype: str,
+        *,
+        tcp: bool = False,
+        payload: int | None = 1232,
+        options: Sequence[dns.edns.Option] = (),
     ) -> dns.message.Message:
-        """Return what CoreDNS says to a client; *payload* None is a client without EDNS."""
+        """Return what CoreDNS says to a client in time; *payload* None is a client without EDNS."""
         if payload is None:
             query = dns.message.make_query(name, qtype, use_edns=False)
         else:
-            query = dns.message.make_query(name, qtype, use_edns=0, payload=payload)
-        return self.coredns.query(query, timeout_s, tcp)
+            query = dns.message.make_query(name, qtype, use_edns=0, payload=payload, options=list(options))
+        return self.coredns.query(query, PATIENCE_S, tcp)
 
     def ask(self, name: str, qtype: str, *, tcp: bool = False) -> tuple[str, list[str]]:
-        """Return RCODE and records, sorted, of what CoreDNS says within the time that a client may have to wait."""
+        """Return RCODE and records, sorted, of what CoreDNS says in time."""
         return said(self.query(name, qtype, tcp=tcp))
-
-    def wait_answered(self, name: str, qtype: str, deadline_s: float = 30) -> None:
-        """Wait until CoreDNS answers with records."""
-        wait_until(lambda: self.ask(name, qtype)[1], f"{name} {qtype} to be answered", deadline_s)
 
     def metric(self, name: str) -> float:
         """Return the sum of CoreDNS' counters called *name*, whatever their labels."""
@@ -189,11 +192,11 @@ def weights(response: dns.message.Message) -> set[str]:
     return {record.split()[2] for record in said(response)[1] if record.startswith("SRV ")}
 
 
-def timed(front: Front, name: str, qtype: str, tcp: bool) -> tuple[tuple[str, list[str]] | str, float]:
-    """Return what CoreDNS says, or that it says nothing, and after how many seconds."""
+def timed(front: Front, name: str, qtype: str, tcp: bool) -> tuple[str, list[str], float]:
+    """Return RCODE and records, sorted, of what CoreDNS says, and after how many seconds; silence is an RCODE here."""
     started_s = time.monotonic()
     try:
-        answer: tuple[str, list[str]] | str = front.ask(name, qtype, tcp=tcp)
+        rcode, records = front.ask(name, qtype, tcp=tcp)
     except (dns.exception.Timeout, OSError, EOFError) as error:
-        answer = f"no answer: {error!r}"
-    return answer, time.monotonic() - started_s
+        rcode, records = f"silence: {error!r}", []
+    return rcode, records, time.monotonic() - started_s

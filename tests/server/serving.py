@@ -7,18 +7,14 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dns.message
 import dns.query
 
 from tests.conftest import skip_or_fail
-from tests.peers.process import Process, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tests.peers.process import wait_until
+from tests.serving import Serve
 
 EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 WEB_0 = "web-0.nginx.default.svc.cluster.local"
@@ -31,52 +27,34 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("HEADLESSDNS_")}
 
 
-def command(*flags: str, manifests: Path = EXAMPLES) -> list[str]:
+def command(*flags: str) -> list[str]:
     """Return the command line of a server that logs text and leaves at once; *flags* may say otherwise."""
-    start = [sys.executable, "-m", "headlessdns", "serve", "--manifests", str(manifests)]
+    start = [sys.executable, "-m", "headlessdns", "serve", "--manifests", str(EXAMPLES)]
     return [*start, "--http", "off", "--lameduck", "0", "--log", "text", *flags]
 
 
-class Serving:
+class Serving(Serve):
     """A running server.
 
     Attributes:
         addresses: Where it answers: host and port, in the order of the flags.
     """
 
-    def __init__(self, *flags: str, manifests: Path = EXAMPLES, around: Sequence[str] = ()) -> None:
-        """Prepare.
-
-        Args:
-            flags: Beyond those of `command`; an address of 127.0.0.1 where no ``--listen`` is among them.
-            manifests: What it serves.
-            around: A command that runs it, such as ``setpriv`` with its options.
-        """
-        self._folder = tempfile.TemporaryDirectory(prefix="headlessdns-test-")
-        self._log = Path(self._folder.name) / "log"
-        listen = () if "--listen" in flags else ("--listen", "127.0.0.1:0")
-        self.process = Process([*around, *command(*listen, *flags, manifests=manifests)], self._log, environment())
+    def __init__(self, *flags: str | Path, manifests: Path = EXAMPLES, listen: str = "127.0.0.1:0") -> None:
+        """Prepare a server of *manifests*; a further ``--listen`` may be among *flags*."""
+        super().__init__("--manifests", manifests, *flags, listen=listen)
         self.addresses: list[tuple[str, int]] = []
 
     def __enter__(self) -> Serving:
-        self.process.start()
-        self.process.wait_ready(self._is_up, 30)
+        super().__enter__()
+        found = re.search(r"answers \S+ on (.*) \(UDP and TCP\)", self.logged())
+        assert found
+        self.addresses = [(six or four, int(port)) for six, four, port in _ADDRESS.findall(found[1])]
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.process.stop()
-        self._folder.cleanup()
-
-    def _is_up(self) -> bool:
-        found = re.search(r"answers \S+ on (.*) \(UDP and TCP\)", self.log())
-        if found is None:
-            return False
-        self.addresses = [(six or four, int(port)) for six, four, port in _ADDRESS.findall(found[1])]
-        return True
-
-    def log(self) -> str:
+    def logged(self) -> str:
         """Return all that it logged."""
-        return self._log.read_text()
+        return self.log.read_text()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -103,7 +81,7 @@ class Serving:
 
     def await_log(self, text: str, deadline_s: float = 10, count: int = 1) -> None:
         """Wait until *text* has been logged *count* times."""
-        wait_until(lambda: self.log().count(text) >= count, f"{text!r} in the log:\n{self.log()}", deadline_s)
+        wait_until(lambda: self.logged().count(text) >= count, f"{text!r} in the log:\n{self.logged()}", deadline_s)
 
 
 def require_address(host: str) -> None:
