@@ -1,8 +1,9 @@
 """CPU per query beside Knot DNS and CoreDNS, in one run: ``make bench``.
 
-Every server has the same 10,070 endpoints: 100 headless Services of 100 pods each, and one of 70. Ours reads manifests,
-Knot a zone file, CoreDNS' ``kubernetes`` plugin a real kube-apiserver. Server and load generator have a core each; the
-load generator is dnsperf. CPU is what all processes of a server used between the first and the last query, by /proc.
+Every server has the same 20,070 endpoints: 100 headless Services of 100 pods, 10 of 1,000 and one of 70. Ours reads
+manifests, Knot a zone file, CoreDNS' ``kubernetes`` plugin a real kube-apiserver. Server and load generator have a core
+each; the load generator is dnsperf. CPU is what all processes of a server used between the first and the last query, by
+/proc, divided by the queries that were answered.
 Nothing is asserted about speed, only that every answer holds as many records as it should.
 """
 
@@ -29,7 +30,7 @@ from tests.peers.process import Process, free_port
 from tests.realcluster.cluster import RealCluster
 
 NAMESPACE = "bench"
-SERVICES, PODS, SEVENTY = 100, 100, 70
+SERVICES, PODS, LARGE_SERVICES, LARGE_PODS, SEVENTY = 100, 100, 10, 1000, 70
 ZONE = "cluster.local"
 _COMPLETED = re.compile(r"Queries completed:\s+(\d+)")
 _RATE = re.compile(r"Queries per second:\s+([\d.]+)")
@@ -62,6 +63,8 @@ def services() -> Iterator[tuple[str, list[str]]]:
     """Yield each Service with the addresses of its pods in the order of their ordinals."""
     for number in range(SERVICES):
         yield f"svc-{number}", [f"10.{number}.0.{pod}" for pod in range(PODS)]
+    for number in range(LARGE_SERVICES):
+        yield f"large-{number}", [f"10.{100 + number}.{pod // 250}.{pod % 250}" for pod in range(LARGE_PODS)]
     yield "seventy", [f"10.200.0.{pod}" for pod in range(SEVENTY)]
 
 
@@ -111,9 +114,11 @@ def cases() -> list[Case]:
     """Return what is asked."""
     owners = [f"{name}.{NAMESPACE}.svc.{ZONE}" for name, addresses in services() if len(addresses) == PODS]
     pods = [f"web-{pod}.{owner}" for owner in owners for pod in range(PODS)]
+    large = [f"large-{number}.{NAMESPACE}.svc.{ZONE}" for number in range(LARGE_SERVICES)]
     tcp = ("-m", "tcp")
     return [
-        Case("1 A", [f"{pod} A" for pod in pods], 1),
+        Case("1 A, Services of 100", [f"{pod} A" for pod in pods], 1),
+        Case("1 A, Services of 1,000", [f"web-{pod}.{owner} A" for owner in large for pod in range(LARGE_PODS)], 1),
         Case("NXDOMAIN", [f"no-{pod} A" for pod in pods], 0, "NXDOMAIN"),
         Case("AAAA NODATA", [f"{pod} AAAA" for pod in pods], 0),
         Case("70 A, EDNS 1232", [f"seventy.{NAMESPACE}.svc.{ZONE} A"], 70, options=("-e", "-b", "1232")),

@@ -184,7 +184,7 @@ SLICES = "discovery.k8s.io/v1"
             ---
             apiVersion: v1
             kind: Namespace
-            metadata: {<<: &two {name: two}, creationTimestamp: 2026-01-01T00:00:00Z, name: three}
+            metadata: {<<: &two {name: two}, <<: {namespace: x}, creationTimestamp: 2026-01-01T00:00:00Z, name: three}
             """,
             [Namespace(Metadata("one")), Namespace(Metadata("three"))],
             id="anchors, merge keys that are overridden, dates",
@@ -484,6 +484,22 @@ _DNS_NAME = "DNS labels of a-z, 0-9 and dashes, joined by dots, 253 characters a
                 "see `kubectl explain` for the form of this field"
             ],
             id="an anchor that holds itself",
+        ),
+        pytest.param(
+            "apiVersion: v1\nkind: List\nitems:\n- &pod {apiVersion: v1, kind: Pod, metadata: {name: 5}}\n- *pod",
+            [
+                'f.yaml:4: document 1: items[0].metadata.name: found 5; expected text; put it in quotes: "5"',
+                'f.yaml:4: document 1: items[1].metadata.name: found 5; expected text; put it in quotes: "5"',
+            ],
+            id="a fault under an anchor that is used twice",
+        ),
+        pytest.param(
+            "? [a]\n: b",
+            [
+                "f.yaml:1: document 1: found unhashable key (column 3); expected YAML; "
+                "correct the line, or the one before it"
+            ],
+            id="a key that is a list",
         ),
         pytest.param(
             "[" * 100_000,
