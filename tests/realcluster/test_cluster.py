@@ -47,7 +47,7 @@ def endpoints(cluster: RealCluster, namespace: str) -> list[tuple[str, str, bool
     return [
         (endpoint["hostname"], endpoint["addresses"][0], endpoint["conditions"]["ready"])
         for item in slices
-        for endpoint in item["endpoints"]
+        for endpoint in item["endpoints"] or ()  # null as long as the slice is empty
     ]
 
 
