@@ -125,10 +125,13 @@ def soa_rdata(mname: CanonicalName, rname: CanonicalName, serial: int, timers_s:
 
 
 def next_serial(previous: int, now_s: float) -> int:
-    """Return a serial after *previous*: the Unix time where that is later, else one more (RFC 1982 §3)."""
+    """Return a serial after *previous*: the Unix time where that is later, else one more (RFC 1982 §3).
+
+    Zero is no serial but means that there was none, after which any time is later (also from 2038 on).
+    """
     clock = int(now_s) % 2**32
-    ahead = (clock - previous) % 2**32
-    return clock if 0 < ahead < 2**31 else (previous + 1) % 2**32
+    is_ahead = not previous or 0 < (clock - previous) % 2**32 < 2**31
+    return (clock if is_ahead else (previous + 1) % 2**32) or 1
 
 
 def describe(rrset: RRset) -> str:

@@ -223,9 +223,7 @@ class Zones:
                 return
             del self._weight[name]
             self._count(name, -1)
-            if name in self._apex_set:
-                return
-            name = names.parent(name)
+            name = names.parent(name)  # ends at the apex at the latest, which the server itself holds
 
 
 def _merged(parts: dict[ObjectRef, RRset]) -> RRset:

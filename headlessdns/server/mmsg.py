@@ -86,6 +86,7 @@ class DatagramBatch:
         self.out_lengths = memoryview(self._out_iovecs).cast("B").cast("Q")
         self._address_base = ctypes.addressof(self._addresses)
         self._control_base = ctypes.addressof(self._controls)
+        self._filled = BATCH  # slots that the kernel wrote to
 
     def _lay_out(self, index: int) -> None:
         for buffer, octets, iovecs, headers in (
@@ -106,9 +107,10 @@ class DatagramBatch:
     def receive(self) -> list[int]:
         """Return the length in octets of each datagram that has come; slot i begins at ``i * IN_OCTETS``."""
         if self.is_wildcard:
-            for index in range(BATCH):  # the kernel writes how much it used
+            for index in range(self._filled):  # the kernel wrote how much it used
                 self._in_words[index * _HEADER_WORDS + _CONTROL_LENGTH_AT] = _CONTROL_OCTETS
         count = self._recvmmsg(self._fd, self._in_headers, BATCH, _MSG_DONTWAIT, None)
+        self._filled = max(count, 1)  # `send_later` uses the first slot
         if count <= 0:
             return []  # nothing there, or an ICMP error of an earlier response: nobody to tell
         return self._in_lengths[_LENGTH_AT : count * 2 * _HEADER_WORDS : 2 * _HEADER_WORDS].tolist()

@@ -11,6 +11,8 @@ every spelling. What is not a plain question for what is in the table leaves for
 
 from __future__ import annotations
 
+from array import array
+
 import msgspec
 
 HEADER_OCTETS = 12
@@ -120,7 +122,7 @@ class Hit:
         answer: What it was made of.
     """
 
-    __slots__ = ("_next", "answer", "body", "counts", "kind", "size", "span", "stride")
+    __slots__ = ("_edges", "_next", "answer", "body", "counts", "kind", "size", "span", "stride")
 
     def __init__(self, answer: Answer, counts: tuple[bytes, bytes], kind: int) -> None:
         self.answer = answer
@@ -131,6 +133,7 @@ class Hit:
         self.counts = counts
         self.kind = kind
         self._next = 0
+        self._edges: array[int] | None = None
 
     def turn(self) -> bytes:
         """Return the answer section of a list that rotates, beginning one record further at each call.
@@ -141,6 +144,20 @@ class Hit:
         start = self._next
         self._next = (start + self.stride) % self.span
         return self.body[start : start + self.span]
+
+    def edges(self) -> array[int]:
+        """Return where each record of the answer section begins, and where the last one ends.
+
+        They are found when first asked for: who cuts a list of thousands must not walk all of it at each query.
+        """
+        if self._edges is None:
+            records = self.answer.records
+            self._edges = array("L", [0])
+            end = 0
+            while end < len(records):  # owner name (a pointer), type, class and TTL have 10 octets
+                end += 12 + int.from_bytes(records[end + 10 : end + 12], "big")
+                self._edges.append(end)
+        return self._edges
 
 
 class Existing:

@@ -7,6 +7,7 @@ TCP and ``headlessdns query`` all call this one function; the hot path of `answe
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from headlessdns import names
 from headlessdns.errors import FormatError
 from headlessdns.records.rrset import Type, txt_rdata
 from headlessdns.wire import edns
-from headlessdns.wire.answers import CLASS_IN, Answer, Apex, Table
+from headlessdns.wire.answers import CLASS_IN, Answer, Apex, Hit, Table
 from headlessdns.wire.edns import Ede
 from headlessdns.wire.parse import (
     AA,
@@ -32,6 +33,7 @@ from headlessdns.wire.parse import (
     question_end,
 )
 
+_CNAME = Type.CNAME.to_bytes(2, "big")
 HINFO, HINFO_TTL_S = 13, 3789  # RFC 1035 §3.3.2; the TTL of the example in RFC 8482 §4.2
 _CHAOS_NAMES = {
     names.from_text("id.server"): "server_id",
@@ -100,6 +102,7 @@ class _Reply(NamedTuple):
     extra_count: int = 0
     stride: int = 0
     options: bytes = b""
+    hit: Hit | None = None  # what `answer` was copied from, where it is no CNAME chain
 
 
 def respond(
@@ -183,7 +186,7 @@ def _look_up(
     """Return what the zones say of the question: an answer, NODATA or NXDOMAIN (RFC 1034 §4.3.2, RFC 2308 §2)."""
     hit = table.hits.get(query.qname + query.qtype.to_bytes(2, "big") + CLASS_IN)
     if hit is not None:
-        return _positive(hit.answer, query, table, identity, chased, hit.turn() if hit.span else None)
+        return _positive(hit.answer, query, table, identity, chased, hit)
     existing = table.names.get(query.qname)
     if existing is not None and existing.types and query.qtype == QType.ANY:
         return _minimal_any()
@@ -214,10 +217,11 @@ def _stale(table: Table, rcode: int) -> bytes:
 
 
 def _positive(
-    answer: Answer, query: Query, table: Table, identity: Identity, chased: Chased | None, turned: bytes | None = None
+    answer: Answer, query: Query, table: Table, identity: Identity, chased: Chased | None, hit: Hit | None = None
 ) -> _Reply | Chase:
-    """Return *answer*, with its records *turned* where they rotate, and with what was *chased* behind them."""
-    records, count, rcode = turned or answer.records, answer.count, answer.outcome
+    """Return *answer*, turned if it is that of a *hit* which rotates, and with what was *chased* behind it."""
+    records = hit.turn() if hit and hit.span else answer.records
+    count, rcode = answer.count, answer.outcome
     waiting = _waits_for(answer.target, table) if rcode == Rcode.NXDOMAIN else ""
     if waiting:
         return _not_ready(f"{waiting} are not listed yet")
@@ -230,7 +234,8 @@ def _positive(
     if answer.soa_apex:
         soa = answer.soa_apex + table.apexes[answer.soa_apex].soa
         reply = reply._replace(authority=soa, authority_count=1)
-    return reply._replace(options=_stale(table, rcode))
+    is_chain = answer.records[2:4] == _CNAME
+    return reply._replace(options=_stale(table, rcode), hit=None if is_chain else hit)
 
 
 def _waits_for(qname: bytes, table: Table) -> str:
@@ -318,7 +323,7 @@ def _finish(query: Query, reply: _Reply, table: Table, client: Client) -> bytes:
         if client.is_stream and query.opt:
             note = edns.compose_ede(Ede.OTHER, f"{count} records do not fit a message of {limit} octets")
             opt, room = edns.compose_opt(query.opt, reply.rcode, reply.options + note), room - len(note)
-        answer, count = _subset(answer, room, reply.stride, 0 if client.is_stream else table.next_turn())
+        answer, count = _subset(reply, room, 0 if client.is_stream else table.next_turn())
         if client.is_stream:
             table.cut += 1
         else:
@@ -327,32 +332,28 @@ def _finish(query: Query, reply: _Reply, table: Table, client: Client) -> bytes:
     return query.id + struct.pack("!5H", flags, *counts) + query.question + answer + authority + extra + opt
 
 
-def _subset(records: bytes, room_octets: int, stride: int, turn: int) -> tuple[bytes, int]:
-    """Return as many whole records as fit, and their number.
+def _subset(reply: _Reply, room_octets: int, turn: int) -> tuple[bytes, int]:
+    """Return as many whole records of the answer section as fit, and their number.
 
-    Args:
-        records: An answer section.
-        room_octets: What fits.
-        stride: Octets of each record in a list that rotates and so has had its turn; else 0.
-        turn: Where to begin, so that every record gets its turn. A CNAME chain always begins at its start.
+    A list that rotates has had its turn already. Any other begins where *turn* says, so that every record is sent some
+    time, and goes on at its start. A CNAME chain is kept from its start on, since the rest hangs on that.
     """
-    if stride:
-        count = max(room_octets // stride, 0)
-        return records[: count * stride], count
-    edges = [0]
-    while edges[-1] < len(records):
-        edges.append(_record_end(records, edges[-1]))
+    records = reply.answer
+    if reply.stride:
+        count = room_octets // reply.stride
+        return records[: count * reply.stride], count
+    if reply.hit is None:
+        end = count = 0
+        while (next_end := _record_end(records, end)) <= room_octets:  # there is more than fits, so this ends
+            end, count = next_end, count + 1
+        return records[:end], count
+    edges = reply.hit.edges()
     total = len(edges) - 1
-    is_chain = records[2:4] == Type.CNAME.to_bytes(2, "big")
-    taken: list[bytes] = []
-    for index in range(total):
-        which = index if is_chain else (turn + index) % total
-        record = records[edges[which] : edges[which + 1]]
-        room_octets -= len(record)
-        if room_octets < 0:
-            break
-        taken.append(record)
-    return b"".join(taken), len(taken)
+    first = turn % total
+    last = bisect_right(edges, edges[first] + room_octets) - 1
+    taken = records[edges[first] : edges[last]]
+    again = bisect_right(edges, room_octets - len(taken)) - 1 if last == total else 0
+    return taken + records[: edges[again]], last - first + again
 
 
 def _record_end(records: bytes, at: int) -> int:

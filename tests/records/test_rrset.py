@@ -20,7 +20,7 @@ from headlessdns.records.rrset import SRV, RRset, Type
 
 WEB_0 = names.from_text("web-0.nginx.default.svc.cluster.local")
 SERVICE = ObjectRef("Service", "default", "nginx")
-serials = st.integers(0, 2**32 - 1)
+serials = st.integers(1, 2**32 - 1)
 
 
 def text(type: Type, rdata: bytes) -> str:
@@ -74,7 +74,9 @@ def test_types(type: Type) -> None:
         pytest.param(1_800_000_005, 1_800_000_000, 1_800_000_006, id="the-clock-behind"),
         pytest.param(1_800_000_005, 1_700_000_000, 1_800_000_006, id="the-clock-far-behind"),
         pytest.param(2**32 - 1, 1_800_000_000, 1_800_000_000, id="over-the-end-to-the-clock"),
-        pytest.param(2**32 - 1, 2**32 - 1, 0, id="over-the-end-by-one"),
+        pytest.param(0, 2**31 + 7, 2**31 + 7, id="the-clock-where-nothing-was-after-2038"),
+        pytest.param(2**32 - 1, 2**32 - 1, 1, id="over-the-end-and-over-zero"),
+        pytest.param(2**32 - 1, 2**32, 1, id="the-clock-at-zero"),
         pytest.param(2**32 - 5, 2**32 + 7, 7, id="the-clock-over-the-end"),
         pytest.param(100, 100 + 2**31, 101, id="half-the-circle-ahead-is-not-ahead"),
         pytest.param(100, 100 + 2**31 - 1, 99 + 2**31, id="just-below-half-the-circle-ahead"),
@@ -88,7 +90,9 @@ def test_next_serial(previous: int, now_s: float, expected: int) -> None:
 @given(serials, st.integers(0, 2**33))
 def test_serial_always_grows(previous: int, now_s: int) -> None:
     """A serial is always greater than the one before it, as RFC 1982 §3.2 compares."""
-    assert dns.serial.Serial(rrset.next_serial(previous, now_s)) > dns.serial.Serial(previous)
+    serial = rrset.next_serial(previous, now_s)
+    assert dns.serial.Serial(serial) > dns.serial.Serial(previous)
+    assert serial != 0
 
 
 def addresses(*rdatas: bytes, ttl_s: int = 5, type: Type = Type.A, owner: names.CanonicalName = WEB_0) -> RRset:

@@ -271,6 +271,8 @@ def test_updated_equals_rebuilt(steps: list[tuple[int, tuple[list[RRset], set[Ca
                 assert set(change.removed).isdisjoint(change.added)
     for one in zones.commit(NOW_S + 100).names:
         known[one] = dict(zones.rrsets(one))
+    assert {one: found for one in zones.all_names() if (found := said_of(zones, one))} == union(last)
+    assert set(zones.all_names()) == existing(zones, last)
     rebuilt = Zones(Settings())
     for number in sorted(last, reverse=True):
         rebuilt.set(source(number), *last[number])
@@ -286,6 +288,40 @@ def test_updated_equals_rebuilt(steps: list[tuple[int, tuple[list[RRset], set[Ca
     assert {one: found for one, found in known.items() if found} == {
         one: dict(zones.rrsets(one)) for one in zones.all_names() if zones.rrsets(one)
     }
+
+
+def said_of(zones: Zones, owner: CanonicalName) -> dict[Type, tuple[int, frozenset[bytes]]]:
+    """Return TTL and records of *owner* by type, but not what the server says of itself."""
+    found = without_soa(zones.rrsets(owner))
+    return {
+        type: (rrset.ttl_s, frozenset(rrset.rdatas))
+        for type, rrset in found.items()
+        if type is not Type.NS and owner != name("dns-version")
+    }
+
+
+def union(
+    last: dict[int, tuple[list[RRset], set[CanonicalName]]],
+) -> dict[CanonicalName, dict[Type, tuple[int, frozenset[bytes]]]]:
+    """Return what all sources say together: every record once, the lowest TTL."""
+    found: dict[CanonicalName, dict[Type, tuple[int, frozenset[bytes]]]] = {}
+    for rrsets, _ in last.values():
+        for rrset in rrsets:
+            types = found.setdefault(rrset.owner, {})
+            ttl_s, rdatas = types.get(rrset.type, (rrset.ttl_s, frozenset()))
+            types[rrset.type] = min(ttl_s, rrset.ttl_s), rdatas | set(rrset.rdatas)
+    return found
+
+
+def existing(zones: Zones, last: dict[int, tuple[list[RRset], set[CanonicalName]]]) -> set[CanonicalName]:
+    """Return the names that exist: those with data, those that were said to, and all between them and their apex."""
+    found = set(zones.apexes) | {name(text) for text in ("svc", "pod", "ns.dns", "dns", "dns-version")}
+    for rrsets, nodes in last.values():
+        for one in nodes | {rrset.owner for rrset in rrsets}:
+            while one not in found:
+                found.add(one)
+                one = names.parent(one)
+    return found
 
 
 def without_soa(rrsets: dict[Type, RRset]) -> dict[Type, RRset]:

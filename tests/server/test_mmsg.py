@@ -129,6 +129,7 @@ def test_a_response_may_come_later(stack: contextlib.ExitStack, host: str, asked
     served.put(0, b"to the third")
     served.batch.answer_from(0, 0)
     assert served.batch.send(1) == 0
+    assert served.batch.receive() == []
     assert served.batch.send_later(envelopes[1], b"to the second") == 0
     assert served.batch.send_later(envelopes[0], b"to the first") == 0
     assert (first.recv(100), second.recv(100)) == (b"to the first", b"to the second")

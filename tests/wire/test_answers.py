@@ -12,7 +12,7 @@ from headlessdns import names
 from headlessdns.cluster.objects import Kind
 from headlessdns.records.rules import PodNames, Settings
 from headlessdns.server.udp import learn_opt
-from headlessdns.wire.answers import Answer, Delta, Hit, Node, State, Table, compose_counts
+from headlessdns.wire.answers import TALLY_SIZE, Answer, Delta, Hit, Node, State, Table, compose_counts
 from headlessdns.wire.respond import Identity, respond
 from tests.support import (
     CLIENT,
@@ -47,9 +47,9 @@ def with_opt(body: bytes, record: bytes = OPT) -> bytes:
     return header(flags=RD, questions=1, additionals=1) + body + record
 
 
-def taught(table: Table, record: bytes = OPT) -> None:
+def taught(table: Table, record: bytes = OPT, body: bytes = WEB_0) -> None:
     """Let *table* see a query with *record*, as a worker does."""
-    message = with_opt(WEB_0, record)
+    message = with_opt(body, record)
     response = respond(message, table, IDENTITY, CLIENT, NOW_S)
     assert isinstance(response, bytes)
     learn_opt(table, message, response)
@@ -131,6 +131,8 @@ def test_answered_at_once_with_opt(cluster: Cluster, body: bytes, record: bytes)
         pytest.param(plain(question(r"x\007cluster\005local")), id="the-apex-in-octets-alone"),
         pytest.param(plain(question(r"a\000.cluster.local")), id="a-zero-octet-in-a-label"),
         pytest.param(plain(b"\xc0\x0c\x00\x01\x00\x01"), id="a-pointer"),
+        pytest.param(plain(b"\x41x" + question("cluster.local")), id="a-label-of-another-type"),
+        pytest.param(plain(b"\x03a\x00\x00\x01\x00\x01"), id="a-zero-octet-and-no-root-label"),
     ],
 )
 def test_left_to_the_long_way(cluster: Cluster, message: bytes) -> None:
@@ -171,6 +173,13 @@ def test_opt_records_are_forgotten_when_stale(small: Cluster) -> None:
     assert small.table.answer(plain(WEB_0)) is not None
     small.set_stale(False)
     taught(small.table)
+    assert small.table.answer(with_opt(WEB_0)) is not None
+
+
+def test_opt_records_outlive_a_step(small: Cluster) -> None:
+    """A change of the zone does not make the OPT records be learned again."""
+    taught(small.table)
+    small.put(service("other", cluster_ip="10.96.0.7"))
     assert small.table.answer(with_opt(WEB_0)) is not None
 
 
@@ -251,6 +260,22 @@ def test_longest_soa_that_fits() -> None:
         assert len(dns.message.from_wire(whole).authority) == 1
 
 
+def test_every_soa_that_fits_is_sent_at_once() -> None:
+    """However long the name server's name, a denial that is made at once has 512 octets at most, and may have all."""
+    zone = names.from_text("z" * 60)
+    longest = names.join([b"x" * 63, b"x" * 63, b"x" * 62, b"x"], zone)
+    assert len(longest) == 255
+    sizes = set()
+    for length in range(1, 64):
+        chosen = Settings(zone=zone, ns_name=names.below(zone, "n" * length, "n" * 40))
+        table = Cluster(namespace(), settings=chosen).table
+        taught(table, opt(512), question(zone, 6))
+        response = table.answer(with_opt(question(longest), opt(512)))
+        sizes.add(len(response) if response else None)
+    assert max(size for size in sizes if size) == 512
+    assert None in sizes
+
+
 def test_usual_soa_fits() -> None:
     """With the usual names every denial fits 512 octets, and is made at once."""
     cluster = Cluster(namespace())
@@ -329,6 +354,17 @@ def test_empty_table_answers_nothing() -> None:
 def test_compose_counts(answers: int, additionals: int, octets: bytes) -> None:
     """Counts stand behind the one question; those that no message can hold are cut."""
     assert compose_counts(answers, additionals) == octets
+
+
+def test_tally_has_a_last_place_for_all_the_rest(small: Cluster) -> None:
+    """However many types are asked for, a tally keeps its size, and nothing that is answered goes uncounted."""
+    table = small.table
+    for qtype in range(1000, 1000 + TALLY_SIZE):
+        assert table.answer(plain(question(f"nginx.{ZONE}", qtype))) is not None
+    assert len(table.tally) == TALLY_SIZE
+    assert sum(table.tally) == TALLY_SIZE
+    assert table.tally[-1] > 0
+    assert len(table.kinds) < TALLY_SIZE
 
 
 def test_turning_costs_no_copies() -> None:

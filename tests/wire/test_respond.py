@@ -515,6 +515,24 @@ def test_any_of_a_name_with_data(cluster: Cluster) -> None:
             assert str(rrset.name) == f"{name}."
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("1-2-3-4.default.pod.cluster.local", ["1.2.3.4"]),
+        ("web.default.pod.cluster.local", "NXDOMAIN"),
+        ("1-2-3-4.nowhere.pod.cluster.local", "NXDOMAIN"),
+        (f"1-2-3-4.{ZONE}", "NXDOMAIN"),
+        ("x.1-2-3-4.default.pod.cluster.local", "NXDOMAIN"),
+    ],
+)
+def test_insecure_pods(name: str, expected: list[str] | str) -> None:
+    """A name that holds an address is answered by it below a namespace that exists."""
+    cluster = Cluster(namespace(), settings=Settings(pods=PodNames.INSECURE, endpoint_ttl_s=7))
+    response = cluster.ask(name, "A")
+    assert (records(response) or rcode(response)) == expected
+    assert all(rrset.ttl == 7 for rrset in response.answer)
+
+
 def test_any_of_an_insecure_pod() -> None:
     """ANY of a name that answers from itself is NODATA: nobody is told more than who asks for the type."""
     cluster = Cluster(namespace(), pod("p", "10.0.0.1"), settings=Settings(pods=PodNames.INSECURE))
