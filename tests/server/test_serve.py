@@ -38,7 +38,7 @@ from tests.server.serving import (
 from tests.support import header, question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LEAVE_S = 5
 QUERY = header(0x1234, questions=1) + question(WEB_0)
@@ -241,8 +241,16 @@ def test_garbage_is_no_reason_to_stop(server: Serving) -> None:
         with server.connect() as connection, contextlib.suppress(OSError):
             connection.sendall(noise[number : number + 3000])
     for asked in (server.udp, server.tcp):
-        assert addresses(asked()) == [WEB_0_ADDRESS]
+        assert patiently(asked) == [WEB_0_ADDRESS]
     assert server.workers() == workers
+
+
+def patiently(asked: Callable[[], dns.message.Message]) -> list[str]:
+    """Ask until an answer comes: behind a flood the kernel may drop a query, and a resolver would ask again."""
+    for _ in range(10):
+        with contextlib.suppress(dns.exception.Timeout):
+            return addresses(asked())
+    raise AssertionError("no answer to 10 queries")
 
 
 def test_100_connections_a_client_and_2000_in_all(server: Serving) -> None:
