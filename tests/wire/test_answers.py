@@ -356,6 +356,25 @@ def test_compose_counts(answers: int, additionals: int, octets: bytes) -> None:
     assert compose_counts(answers, additionals) == octets
 
 
+def test_tally() -> None:
+    """What is answered at once is counted by RCODE and QTYPE, and what is left to the long way is not."""
+    cluster = Cluster(namespace(), service(), endpoint_slice(endpoints=[endpoint("10.0.0.1", "web-0")]))
+    asked = {
+        (0, 1): [WEB_0, question(f"nginx.{ZONE}")],
+        (0, 33): [question(f"nginx.{ZONE}", 33)],
+        (0, 28): [question(f"web-0.nginx.{ZONE}", 28), question("svc.cluster.local", 28)],
+        (3, 28): [question("nope.cluster.local", 28)],
+        (3, 1): [question("nope.cluster.local")],
+    }
+    for body in [one for bodies in asked.values() for one in bodies]:
+        assert cluster.table.answer(plain(body)) is not None
+    assert cluster.table.answer(plain(question("example.com"))) is None
+    counted = {kind: cluster.table.tally[place] for place, kind in enumerate(cluster.table.kinds)}
+    assert {kind: count for kind, count in counted.items() if count} == {kind: len(one) for kind, one in asked.items()}
+    assert sum(cluster.table.tally) == 7
+    assert cluster.table.cut == 0
+
+
 def test_tally_has_a_last_place_for_all_the_rest(small: Cluster) -> None:
     """However many types are asked for, a tally keeps its size, and nothing that is answered goes uncounted."""
     table = small.table
