@@ -111,7 +111,6 @@ class Connection(asyncio.BufferedProtocol):
         self._turn: asyncio.Handle | None = None  # queries wait for the other connections to have theirs
         self._chase: asyncio.Task[None] | None = None  # a query waits for a name outside our zones
         self._is_paused = False  # the client does not take its responses
-        self._is_half_closed = False  # the client has sent all that it will
         self.deadline_s = time.monotonic() + server.limits.idle_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -130,8 +129,6 @@ class Connection(asyncio.BufferedProtocol):
         self._server.forget(self, self._client.address)
         if self._turn:
             self._turn.cancel()
-        if self._chase:
-            self._chase.cancel()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -142,13 +139,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._received:
             self._set_deadline(self._server.limits.read_s)
         self._received += self._server.read_buffer[:nbytes]
-        if self._has_query() and self._is_free():
+        if self._has_query():
             self._answer()
-
-    def eof_received(self) -> bool:
-        """Keep our half open until what was asked is answered and taken."""
-        self._is_half_closed = True
-        return not self._is_free()
 
     def pause_writing(self) -> None:
         """Stop answering: the client does not take its responses."""
@@ -167,10 +159,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _set_deadline(self, seconds: float) -> None:
         self.deadline_s = time.monotonic() + seconds
-
-    def _is_free(self) -> bool:
-        """Tell whether nothing stands between a query and its answer."""
-        return self._turn is None and self._chase is None and not self._is_paused
 
     def _has_query(self) -> bool:
         received = self._received
@@ -234,9 +222,12 @@ class Connection(asyncio.BufferedProtocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Decide what comes next: the other queries, more octets, or the end."""
+        """Decide what comes next: the other queries, or more octets.
+
+        Nothing is read while a query waits, so the end of what the client sends is seen when all is answered and taken.
+        """
         transport, limits = self._transport, self._server.limits
-        if transport is None or transport.is_closing() or self._turn is not None:
+        if transport is None or transport.is_closing():
             return
         if self._chase is not None:
             self.deadline_s = math.inf  # it has a time limit of its own
@@ -247,8 +238,6 @@ class Connection(asyncio.BufferedProtocol):
             transport.pause_reading()
             self._set_deadline(limits.idle_s)
             self._turn = asyncio.get_running_loop().call_soon(self._answer)
-        elif self._is_half_closed:
-            self._finish()
         else:
             self._set_deadline(limits.read_s if self._received else limits.idle_s)
             transport.resume_reading()

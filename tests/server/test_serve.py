@@ -418,6 +418,17 @@ def test_ctrl_c_ends_the_server_and_nothing_else_is_said() -> None:
         assert not [line for line in lines if "Traceback" in line or "KeyboardInterrupt" in line]
 
 
+def test_signals_to_workers_are_for_the_parent(server: Serving) -> None:
+    """SIGTERM, SIGINT and SIGHUP that reach workers (a service manager sends them to all) do not end them."""
+    workers = server.workers()
+    for pid in workers:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(pid, number)
+    time.sleep(0.3)  # what does not happen cannot be awaited
+    assert server.workers() == workers
+    assert addresses(server.udp()) == addresses(server.tcp()) == [WEB_0_ADDRESS]
+
+
 MOMENTS_S = (0.05, 0.2, 0.35, 0.45, 0.6, 0.8)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import dns.message
 import dns.rcode
@@ -91,13 +94,26 @@ class Running:
         self._stack.callback(client.close)
         return client
 
+    async def connect_narrow(self) -> Client:
+        """Return a client that reads nothing, over a connection whose kernel buffers are as small as may be."""
+        sock = socket.create_connection(("127.0.0.1", self._port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        reader, writer = await asyncio.open_connection(sock=sock)
+        cast("asyncio.ReadTransport", writer.transport).pause_reading()
+        client = Client(reader, writer)
+        self._stack.callback(client.close)
+        return client
+
 
 @contextlib.asynccontextmanager
-async def running(limits: Limits | None = None, resolver: object = None) -> AsyncIterator[Running]:
+async def running(limits: Limits | None, resolver: object, *, is_narrow: bool) -> AsyncIterator[Running]:
     identity = IDENTITY if resolver is None else IDENTITY.__class__(has_resolver=True)
     server = Server(CLUSTER.table, identity, limits)
     server.resolver = resolver  # type: ignore[assignment]  # of the same shape
-    listener = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", 0)
+    listening = socket.create_server(("127.0.0.1", 0))
+    if is_narrow:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    listener = await asyncio.get_running_loop().create_server(lambda: Connection(server), sock=listening)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         server.sweep()
@@ -119,9 +135,15 @@ def query(qname: str = WEB_0, id: int = 1, qtype: int = 1) -> bytes:
     return framed(header(id, questions=1) + question(qname, qtype))
 
 
-def run(test: Callable[[Running], Awaitable[None]], limits: Limits | None = None, resolver: object = None) -> None:
+def run(
+    test: Callable[[Running], Awaitable[None]],
+    limits: Limits | None = None,
+    resolver: object = None,
+    *,
+    is_narrow: bool = False,
+) -> None:
     async def main() -> None:
-        async with asyncio.timeout(30), running(limits, resolver) as server:
+        async with asyncio.timeout(30), running(limits, resolver, is_narrow=is_narrow) as server:
             await test(server)
 
     asyncio.run(main())
@@ -308,18 +330,19 @@ def test_octets_that_trickle_do_not_keep_a_connection() -> None:
     run(test, SHORT)
 
 
-def test_whoever_does_not_take_responses_is_closed() -> None:
-    """A client that asks and never reads is closed when the time for writing is over."""
+@pytest.mark.parametrize("count", [pytest.param(2, id="128 KB"), pytest.param(500, id="32 MB")])
+def test_whoever_does_not_take_responses_is_closed(count: int) -> None:
+    """A client that asks and never reads is closed when the time for writing is over, however little it is."""
 
     async def test(server: Running) -> None:
-        client = await server.connect(read_limit=1)
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket has it
-        client.send(query(MANY) * 500)
+        client = await server.connect_narrow()
+        client.send(query(MANY) * count)
+        await until(lambda: server.server.connections)
         start_s = time.monotonic()
         await until(lambda: not server.server.connections)
         assert 0.15 < time.monotonic() - start_s < 5
 
-    run(test, SHORT._replace(idle_s=20, read_s=20))
+    run(test, LONG._replace(write_s=0.2), is_narrow=True)
 
 
 def test_a_slow_reader_gets_everything() -> None:
@@ -496,19 +519,23 @@ def test_a_client_that_leaves_while_a_name_is_asked_for_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    "qname", [pytest.param(OUTSIDE, id="while a name is asked for"), pytest.param(MANY, id="unread")]
+    "queries",
+    [
+        pytest.param(query(OUTSIDE), id="a name is asked for"),
+        pytest.param(query(MANY), id="a response is not taken"),
+        pytest.param(query(MANY) * 500, id="responses are not taken"),
+    ],
 )
-def test_what_a_client_sends_ahead_is_bounded(qname: str) -> None:
+def test_what_a_client_sends_ahead_is_bounded(queries: bytes) -> None:
     """While a query cannot be answered nothing more is read, so a client cannot fill the server's memory."""
 
     async def test(server: Running) -> None:
-        client = await server.connect(read_limit=1)
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket has it
-        client.send(query(qname) * 500)
+        client = await server.connect_narrow()
+        client.send(queries)
         await asyncio.sleep(0.2)
         sent = 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(0.5):
                 while sent < 64 << 20:
                     client.send(query() * 10_000)
                     await client.writer.drain()
@@ -517,4 +544,28 @@ def test_what_a_client_sends_ahead_is_bounded(qname: str) -> None:
         (connection,) = server.server.connections
         assert len(connection._received) < 128 << 10
 
-    run(test, LONG, SlowResolver(20))
+    run(test, LONG, SlowResolver(20), is_narrow=True)
+
+
+# Descriptors
+
+ASK_FOR_DESCRIPTORS = """\
+import resource
+from headlessdns.server import stream
+print(stream._connections(2000), *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+DESCRIPTORS = [
+    pytest.param("ulimit -S -n 1024", "2000 2064", id="a login shell's 1,024 are raised"),
+    pytest.param("ulimit -S -n 3000", "2000 3000", id="what is enough stays"),
+    pytest.param("ulimit -S -n 1024 && ulimit -H -n 2064", "2000 2064", id="exactly enough"),
+    pytest.param("ulimit -n 1024", "960 1024 1024", id="where no more may be had, fewer connections are taken"),
+    pytest.param("ulimit -n 64", "1 64 64", id="next to none"),
+]
+
+
+@pytest.mark.parametrize(("limit", "expected"), DESCRIPTORS)
+def test_as_many_descriptors_are_asked_for_as_connections_need(limit: str, expected: str) -> None:
+    """The worker raises its soft limit of descriptors, or takes as many connections as there are descriptors for."""
+    command = ["sh", "-c", f'{limit} && exec "$@"', "-", sys.executable, "-c", ASK_FOR_DESCRIPTORS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(expected), done.stdout
