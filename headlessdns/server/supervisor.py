@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
@@ -97,15 +97,22 @@ class _Worker(asyncio.Protocol):
                 self._socket.close()
                 raise
 
-    async def connect(self, table: Iterable[Delta]) -> None:
-        """Send set-up and a whole table."""
+    async def connect(self) -> None:
+        """Open the feed with the set-up."""
         await asyncio.get_running_loop().create_connection(lambda: self, sock=self._socket)
         assert self.transport is not None  # `connection_made` has run
         self.transport.write(framing.encode(FrameKind.SETUP, self._setup))
-        for delta in table:
-            self.transport.write(framing.encode(FrameKind.DELTA, delta))
-        self.transport.write(framing.encode(FrameKind.COMPLETE))
-        self._allowed_octets += self.transport.get_write_buffer_size()
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame, unless the feed has ended."""
+        if self.transport and not self.transport.is_closing():
+            self.transport.write(frame)
+
+    def complete(self) -> None:
+        """Say that the whole table is sent."""
+        self.send(framing.encode(FrameKind.COMPLETE))
+        if self.transport:
+            self._allowed_octets += self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -221,17 +228,27 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start every worker and begin to watch over them."""
-        for index in range(len(self._modules)):
-            await self._start(index)
+        self._send_table([await self._start(index) for index in range(len(self._modules))])
         self._task = asyncio.create_task(self._watch())
 
-    async def _start(self, index: int) -> None:
+    async def _start(self, index: int) -> _Worker:
+        """Start one worker; what is published from now on reaches it, its table does not yet."""
         module = self._modules[index]
         fds = tuple(listener.fileno() for listener in self._listeners) if module.endswith("stream") else ()
         setup = msgspec.structs.replace(self._setup, listener_fds=fds)
         worker = _Worker(module, setup, fds, self._patience, self._note)
         self._workers[index] = worker
-        await worker.connect(self._whole_table())
+        await worker.connect()
+        return worker
+
+    def _send_table(self, workers: Sequence[_Worker]) -> None:
+        """Send the whole table, which is composed once, however many *workers* there are."""
+        for delta in self._whole_table():
+            frame = framing.encode(FrameKind.DELTA, delta)
+            for worker in workers:
+                worker.send(frame)
+        for worker in workers:
+            worker.complete()
 
     def _note(self) -> None:
         self._news.set()
@@ -249,8 +266,8 @@ class Supervisor:
         self._tell_of_aliases(delta)
         frame = framing.encode(FrameKind.DELTA, delta)
         for worker in self._workers:
-            if worker and worker.transport and not worker.transport.is_closing():
-                worker.transport.write(frame)
+            if worker:
+                worker.send(frame)
 
     def _tell_of_aliases(self, delta: Delta) -> None:
         """Say once that an ExternalName leads to where no worker can follow."""
@@ -326,7 +343,8 @@ class Supervisor:
         while True:
             await asyncio.sleep(delay_s)
             try:
-                return await self._start(index)
+                self._send_table([await self._start(index)])
+                return
             except OSError as error:
                 delay_s = self._next_delay_s(index)
                 log.error("no worker can be started: %s; trying again in %g s", error.strerror, delay_s)

@@ -336,7 +336,8 @@ class Table:
             apex = found
             flags = _FLAGS_NXDOMAIN[rd]
         kind = flags[1:] + message[end - 4 : end - 2]
-        self.tally[self._kinds[kind] if kind in self._kinds else self._kind(kind)] += 1
+        place = self._kinds.get(kind)
+        self.tally[self._kind(kind) if place is None else place] += 1
         # The owner of SOA is a pointer into the question, to where the apex begins.
         pointer = (0xC000 + HEADER_OCTETS + len(qname) - len(apex.name)).to_bytes(2, "big")
         counts = _COUNTS_NEGATIVE[1 if opt else 0]
