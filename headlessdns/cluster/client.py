@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import aiohttp
@@ -29,6 +29,7 @@ from headlessdns import __version__
 from headlessdns.errors import ClusterError
 
 CONNECT_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 10.0  # of a request whose answer is read as a whole
 KEEP_ALIVE_IDLE_S, KEEP_ALIVE_INTERVAL_S, KEEP_ALIVE_PROBES = 30, 10, 3  # a dead peer is noticed within a minute
 FAREWELL_S = 0.5
 RENEWED_LATELY_S = 1.0  # several watches meet the end of one token at once
@@ -43,6 +44,20 @@ _InClusterConfigLoader: Any = _UntypedLoader
 _load_kube_config: Any = _untyped_load
 
 _Load = Callable[[Configuration], Awaitable[None]]
+
+
+class Answer(NamedTuple):
+    """A whole answer.
+
+    Attributes:
+        status: The HTTP status.
+        retry_after: The header of that name, empty where there is none.
+        body: The body.
+    """
+
+    status: int
+    retry_after: str
+    body: bytes
 
 
 class Reply:
@@ -107,23 +122,77 @@ class ApiClient:
         Raises:
             ClusterError: There was no reply, or its body broke off; the body of the ``async with`` may raise it too.
         """
-        response = None
+        response = await self._send(path, query)
         try:
-            method, url, headers, _, _ = await self._client.param_serialize(
-                "GET", path, query_params=list(query.items()), auth_settings=["BearerToken"]
-            )
-            self._keep_connections_alive()
-            timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
-            answer = await self._client.call_api(method, url, headers, _request_timeout=timeout)
-            response = answer.response
             yield Reply(response)
         except (aiohttp.ClientError, OSError) as error:
             raise ClusterError(self._explain(error)) from error
-        except ConfigException as error:
-            raise ClusterError(f"{self._source}: {error}") from error
         finally:
-            if response is not None:
-                _hang_up(response)
+            _hang_up(response)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> Answer:
+        """Send one request and return its whole answer, whatever its status.
+
+        Args:
+            method: POST, PUT, PATCH, DELETE or GET.
+            path: From the root of the API server.
+            body: What is sent as JSON, or None.
+            query: Parameters, not yet encoded.
+            content_type: The kind of a patch.
+            timeout_s: For all of it; connecting included.
+
+        Raises:
+            ClusterError: There was no answer in time, or it broke off. The server may have done it all the same.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._send(path, query or {}, method, body, content_type)
+                try:
+                    return Answer(response.status, response.headers.get("Retry-After", ""), await response.read())
+                finally:
+                    _hang_up(response)
+        except TimeoutError as error:
+            raise ClusterError(f"{self.host} does not answer {method} {path} within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(self._explain(error)) from error
+
+    async def _send(
+        self, path: str, query: Mapping[str, str], method: str = "GET", body: Any = None, content_type: str = ""
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return what is known once its headers are there.
+
+        Raises:
+            ClusterError: There was no reply.
+        """
+        try:
+            # Looks whether the token is still good, and reads it again from its file, or from the exec plugin.
+            method, url, headers, _, _ = await self._client.param_serialize(
+                method, path, query_params=list(query.items()), auth_settings=["BearerToken"]
+            )
+            if content_type:
+                headers["Content-Type"] = content_type
+        except _LOADER_ERRORS as error:
+            raise ClusterError(f"{self._source}: its token cannot be read again: {_reason(error)}") from error
+        self._keep_connections_alive()
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
+        try:
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(self._explain(error)) from error
+        except ValueError as error:  # aiohttp does not send a header of several lines
+            remedy = "take line breaks out of its token"
+            raise ClusterError(f"{self._source}: no request can be made with it: {error}; {remedy}") from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
 
     async def check(self) -> None:
         """Make sure that the server replies and takes the credentials.

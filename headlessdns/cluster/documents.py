@@ -168,7 +168,7 @@ _KEEP_ONE = "keep the one that is meant"  # YAML and JSON would silently take th
 
 
 class _Checks(Composer):
-    """What both YAML loaders check beyond YAML: keys are unique, and dates stay text as they do in kubectl.
+    """What both YAML loaders do beyond YAML: keys are unique, keys are text and dates stay text as in kubectl.
 
     Attributes:
         twice: Where the document composed last has a key that its mapping has already.
@@ -189,10 +189,22 @@ class _Checks(Composer):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                _make_text(key)
                 if key.value in seen:
                     self.twice.append(key)
                 seen.add(key.value)
         return node
+
+
+_KEY_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null", "binary", "timestamp"))
+
+
+def _make_text(key: yaml.ScalarNode) -> None:
+    """Make text of a key such as `5` or `on`, since JSON has no other keys; of `on` kubectl makes `true`."""
+    if key.tag == "tag:yaml.org,2002:bool":
+        key.value = "true" if SafeConstructor.bool_values.get(key.value.lower()) else "false"
+    if key.tag in _KEY_TAGS:
+        key.tag = "tag:yaml.org,2002:str"
 
 
 class _PythonLoader(_Checks, yaml.SafeLoader):
@@ -264,36 +276,34 @@ def _syntax_fault(error: yaml.YAMLError, file: str, number: int) -> Fault:
     return Fault(where, " ".join(str(error).split()), "YAML in UTF-8", "save the file as UTF-8 text")
 
 
-class _DuplicateJSONKeyError(Exception):
-    """An object of JSON has a key twice."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise _DuplicateJSONKeyError(twice)
-    return value
-
-
 def _json_documents(octets: bytes, file: str, faults: list[Fault]) -> Iterator[tuple[Any, _Place]]:
     """Yield the values of *octets*, one after the other as ``kubectl`` takes them."""
     number = 1
+    twice: list[str] = []
+
+    def note_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return value
+
     try:
         text = octets.decode("utf-8-sig")
-        decoder = json.JSONDecoder(object_pairs_hook=_unique)
+        decoder = json.JSONDecoder(object_pairs_hook=note_twice)
         position = _skip_space(text, 0)
         while position < len(text):
+            twice.clear()
             value, position = decoder.raw_decode(text, position)
-            yield value, _Place(file, number)
+            place = _Place(file, number)
+            if twice:
+                found = "the key {} twice in one object"
+                faults += [place.fault((), found.format(key), "each key once", _KEEP_ONE) for key in twice]
+            else:
+                yield value, place
             number += 1
             position = _skip_space(text, position)
     except UnicodeDecodeError:
         faults.append(Fault(file, "octets that are no UTF-8", "JSON in UTF-8", "save the file as UTF-8 text"))
-    except _DuplicateJSONKeyError as error:
-        faults.append(
-            _Place(file, number).fault((), f"the key {error} twice in one object", "each key once", _KEEP_ONE)
-        )
     except json.JSONDecodeError as error:
         where = f"{file}:{error.lineno}: document {number}"
         faults.append(Fault(where, f"{error.msg} (column {error.colno})", "JSON", "correct the line"))

@@ -112,10 +112,21 @@ class _File(msgspec.Struct):
 
 
 class _Scan(NamedTuple):
-    """Which files there are, in order, and what is wrong with the paths themselves."""
+    """Which files there are, in order, and what is wrong with the paths themselves.
+
+    Attributes:
+        files: Each file with its state.
+        faults: What is wrong.
+        unseen: Paths that are missing or cannot be read, so that what is in them now is not known.
+    """
 
     files: dict[str, _Signature]
     faults: tuple[Fault, ...]
+    unseen: tuple[str, ...] = ()
+
+    def may_hold(self, name: str) -> bool:
+        """Tell whether the file *name* may still be there, at or below a path that could not be looked at."""
+        return any(name == path or name.startswith(os.path.join(path, "")) for path in self.unseen)
 
 
 class Store:
@@ -142,8 +153,8 @@ class Store:
             before, scan = scan, _scan(self._paths)
             if scan == before:
                 break
-        changed = scan.faults != self._scan.faults or bool(self._files.keys() - scan.files.keys())
-        files = {}
+        files = {name: file for name, file in self._files.items() if name not in scan.files and scan.may_hold(name)}
+        changed = scan.faults != self._scan.faults or bool(self._files.keys() - scan.files.keys() - files.keys())
         for name, signature in scan.files.items():
             files[name], is_new = self._read_again(name, signature)
             changed |= is_new
@@ -253,41 +264,50 @@ def _scan(paths: Sequence[str]) -> _Scan:
     files: dict[str, _Signature] = {}
     real: set[str] = set()
     faults: list[Fault] = []
+    unseen: list[str] = []
+
+    def miss(path: str, error: OSError) -> None:
+        unseen.append(path)
+        faults.append(_path_fault(path, error))
+
     for path in paths:
-        names = list(_files_of(path, faults))
+        count = len(unseen)
+        names = list(_files_of(path, miss))
+        if not names and len(unseen) == count:
+            faults.append(_empty_folder(path))
         for name in names:
             try:
                 status = os.stat(name)
             except OSError as error:
-                if name == path:
-                    faults.append(_path_fault(name, error))
+                if name == path or not isinstance(error, FileNotFoundError):
+                    miss(name, error)
                 continue  # gone since the folder was listed, or a link that leads nowhere
             if name != path and not stat.S_ISREG(status.st_mode):
                 continue
             if (target := os.path.realpath(name)) not in real:  # the same file under two names is one file
                 real.add(target)
                 files[name] = _Signature.of(status)
-    return _Scan(files, tuple(faults))
+    return _Scan(files, tuple(faults), tuple(unseen))
 
 
-def _files_of(path: str, faults: list[Fault]) -> Iterator[str]:
+def _files_of(path: str, miss: Callable[[str, OSError], None]) -> Iterator[str]:
     """Yield *path* itself, or the manifests in the folder that it is, in order."""
     if not os.path.isdir(path):
         yield path
         return
-    count = len(faults)
-    is_empty = True
-    for folder, folders, names in os.walk(
-        path, onerror=lambda error: faults.append(_path_fault(str(error.filename), error))
-    ):
+    for folder, folders, names in os.walk(path, onerror=lambda error: miss(str(error.filename), error)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.endswith(SUFFIXES) and not name.startswith("."):
-                is_empty = False
                 yield os.path.join(folder, name)
-    if is_empty and len(faults) == count:
-        expected = "files that end in .yaml, .yml or .json"
-        faults.append(Fault(path, "a folder without manifests", expected, "name the folder or file that holds them"))
+
+
+_EMPTY_FOLDER = "a folder without manifests"
+
+
+def _empty_folder(path: str) -> Fault:
+    expected = "files that end in .yaml, .yml or .json"
+    return Fault(path, _EMPTY_FOLDER, expected, "name the folder or file that holds them")
 
 
 def _path_fault(path: str, error: OSError) -> Fault:
@@ -311,8 +331,9 @@ async def watch_manifests(
 ) -> None:
     """Look at the files for ever and hand on what they say after each change, within a second of it.
 
-    Nothing is raised for a fault: what a broken file last held is kept, and the faults are logged once per change. A
-    file that is gone takes its objects with it.
+    Nothing is raised for a fault: what a broken file last held is kept, and so is what was in a path of *paths* that
+    is gone or cannot be read; the faults are logged once per change. A file that is gone from a folder takes its
+    objects with it.
 
     Args:
         paths: As for `read`.
@@ -338,7 +359,8 @@ def _tell(faults: list[Fault], told: list[Fault]) -> list[Fault]:
     """Log the faults that are new, and that all are gone; return what is told now."""
     for fault in faults:
         if fault not in told:
-            logger.warning("%s (what was read before stays in use)", fault)
+            is_empty = fault.found == _EMPTY_FOLDER  # each file was taken out of it
+            logger.warning("%s%s", fault, "" if is_empty else " (what was read before stays in use)")
     if told and not faults:
         logger.info("manifests are whole again")
     return faults

@@ -20,6 +20,7 @@ from headlessdns.errors import ClusterError
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 150.0  # an idle watch gets a bookmark about every minute
+MAX_TOLD = 20  # troubles of one outage that are remembered, so that two that take turns are not told each time
 STREAMED_LIST_TIMEOUT_S = 10.0  # a server that knows streamed lists writes without a pause until they are complete
 
 
@@ -123,7 +124,7 @@ class Reflector:
             try:
                 await self._exchange(watch, request)
             except TimeoutError:
-                self._hand_on(watch.core.silent(), watch)
+                self._hand_on(watch.core.silent(time.monotonic()), watch)
             except ClusterError as error:
                 self._hand_on(watch.core.lost(str(error), time.monotonic()), watch)
             watch.status.restarts += watch.core.is_listed and request.is_stream
@@ -146,10 +147,12 @@ class Reflector:
                 self._hand_on(core.refused(reply.status, await reply.body(), reply.retry_after), watch)
                 return
             core.opened(time.monotonic())
-            watch.saw_life()
+            watch.tell([])
+            limit.reschedule(loop.time() + self._limit_s(core))
+            watch.note_word()
             async for chunk in reply.chunks():
-                watch.saw_life()
                 self._hand_on(core.receive(chunk), watch)
+                watch.note_word()
                 if core.is_over:
                     return
                 limit.reschedule(loop.time() + self._limit_s(core))
@@ -189,12 +192,14 @@ class _Watch:
     def __init__(self, core: ListWatch, status: WatchStatus) -> None:
         self.core = core
         self.status = status
+        self._told: set[str] = set()
         plural = RESOURCES[status.kind].plural
         self.name = plural if status.namespace is None else f"{plural} in namespace {status.namespace}"
 
-    def saw_life(self) -> None:
-        self.status.last_event_monotonic_s = time.monotonic()
-        self.tell([])
+    def note_word(self) -> None:
+        """Note the time of the server's word, unless it is part of a list: until that is complete nothing is newer."""
+        if self.core.state is State.WATCH:
+            self.status.last_event_monotonic_s = time.monotonic()
 
     def tell(self, events: list[Event]) -> None:
         """Bring the status up to date, and log what is new."""
@@ -205,14 +210,19 @@ class _Watch:
         if core.forbidden != status.forbidden:
             if core.forbidden:
                 logger.warning("%s: %s", self.name, _refusal(core))
-        elif core.last_error != status.last_error and not core.forbidden:
-            if core.last_error:
-                logger.warning("%s: %s; trying again", self.name, core.last_error)
             else:
+                logger.info("%s: %s", self.name, _grant(core, status.forbidden))
+        elif core.last_error != status.last_error and not core.forbidden:
+            if not core.last_error:
                 logger.info("%s: the watch is back", self.name)
+                self._told.clear()
+            elif core.last_error not in self._told:
+                logger.warning("%s: %s; trying again", self.name, core.last_error)
+                self._told = {*self._told, core.last_error} if len(self._told) < MAX_TOLD else {core.last_error}
         status.listed, status.forbidden, status.last_error = core.is_listed, core.forbidden, core.last_error
         for event in events:
             if isinstance(event, Replace):
+                status.last_event_monotonic_s = time.monotonic()
                 logger.info("%s: %d listed", self.name, len(event.objects))
 
 
@@ -224,6 +234,13 @@ _WITHOUT = {
     Kind.NAMESPACE: "a namespace now exists when an object in it does",
     Kind.STATEFUL_SET: "which pods a StatefulSet wants is not known",
 }
+
+
+def _grant(core: ListWatch, before: str) -> str:
+    """Return that a kind can be had after all, which was forbidden or absent *before*."""
+    if before == "absent":
+        return f"the API server serves {RESOURCES[core.kind].group_version} now"
+    return "the API server grants list and watch now"
 
 
 def _refusal(core: ListWatch) -> str:

@@ -11,9 +11,9 @@ older than what we have answered from.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,6 +32,7 @@ from headlessdns.cluster.objects import (
     Pod,
     Put,
     Replace,
+    Resource,
     Service,
     StatefulSet,
 )
@@ -218,27 +219,49 @@ class _Status(msgspec.Struct, gc=False):
     details: _StatusDetails | None = None
 
 
-class _Codec(NamedTuple):
-    """Decoders of one kind."""
+class Codec(NamedTuple):
+    """How objects of one kind are found and read.
 
-    object: msgspec.json.Decoder[Object]
-    page: msgspec.json.Decoder[_Page[Object]]
+    Attributes:
+        resource: Where they are.
+        object: Reads one; what it gives has a `metadata` with `key` and `resource_version`.
+        page: Reads a page of them; None reads them one by one.
+        marker: Octets that an object of use holds somewhere.
+        is_of_use: Looks at one that was read.
+    """
+
+    resource: Resource
+    object: Callable[[bytes | msgspec.Raw], Any]
+    page: Callable[[bytes], _Page[Any]] | None = None
+    marker: bytes = b""
+    is_of_use: Callable[[Any], bool] = lambda object: True
 
 
-_CODECS: dict[Kind, _Codec] = {
-    Kind.SERVICE: _Codec(msgspec.json.Decoder(Service), msgspec.json.Decoder(_Page[Service])),
-    Kind.ENDPOINT_SLICE: _Codec(msgspec.json.Decoder(EndpointSlice), msgspec.json.Decoder(_Page[EndpointSlice])),
-    Kind.ENDPOINTS: _Codec(msgspec.json.Decoder(Endpoints), msgspec.json.Decoder(_Page[Endpoints])),
-    Kind.POD: _Codec(msgspec.json.Decoder(Pod), msgspec.json.Decoder(_Page[Pod])),
-    Kind.NAMESPACE: _Codec(msgspec.json.Decoder(Namespace), msgspec.json.Decoder(_Page[Namespace])),
-    Kind.STATEFUL_SET: _Codec(msgspec.json.Decoder(StatefulSet), msgspec.json.Decoder(_Page[StatefulSet])),
+def _codec(kind: Kind, struct: type[_T]) -> Codec:
+    return Codec(RESOURCES[kind], msgspec.json.Decoder(struct).decode, msgspec.json.Decoder(_Page[struct]).decode)  # type: ignore[valid-type]  # a type made at run time
+
+
+_SERVICE_NAME_LABEL = b'"kubernetes.io/service-name"'
+CODECS: dict[Kind, Codec] = {
+    Kind.SERVICE: _codec(Kind.SERVICE, Service),
+    # A slice that names no Service is of no use; most of those need not be read to see it.
+    Kind.ENDPOINT_SLICE: _codec(Kind.ENDPOINT_SLICE, EndpointSlice)._replace(
+        marker=_SERVICE_NAME_LABEL, is_of_use=lambda slice: bool(slice.service.name)
+    ),
+    Kind.ENDPOINTS: _codec(Kind.ENDPOINTS, Endpoints),
+    Kind.POD: _codec(Kind.POD, Pod),
+    Kind.NAMESPACE: _codec(Kind.NAMESPACE, Namespace),
+    Kind.STATEFUL_SET: _codec(Kind.STATEFUL_SET, StatefulSet),
 }
 _WATCH_EVENT = msgspec.json.Decoder(_WatchEvent)
 _HEADED = msgspec.json.Decoder(_Headed)
 _BOOKMARK = msgspec.json.Decoder(_Bookmark)
 _STATUS = msgspec.json.Decoder(_Status)
 _RAW_PAGE = msgspec.json.Decoder(_Page[msgspec.Raw])
-_SERVICE_NAME_LABEL = b'"kubernetes.io/service-name"'
+# What msgspec raises for text that is no UTF-8, and for brackets without end, is not among its own errors.
+_UNREADABLE = (msgspec.ValidationError, UnicodeDecodeError, RecursionError)
+_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_MAX_DIGITS = 9  # of a number of seconds; Python refuses to read thousands of them
 
 
 class ListWatch:
@@ -266,9 +289,14 @@ class ListWatch:
         label_selector: str = "",
         backoff: Backoff = Backoff(),  # noqa: B008  # immutable
         rng: random.Random | None = None,
+        codec: Codec | None = None,
     ) -> None:
-        """Begin with a streamed list of *kind* in *namespace*, all namespaces where None."""
+        """Begin with a streamed list of *kind* in *namespace*, all namespaces where None.
+
+        With a *codec* it may be any kind, and its events hold what the codec reads.
+        """
         self.kind = kind
+        self._codec = codec or CODECS[kind]
         self.namespace = namespace
         self.state = State.STREAMED_LIST
         self.is_over = False
@@ -294,7 +322,7 @@ class ListWatch:
 
     def request(self) -> Request:
         """Return what to ask now."""
-        resource = RESOURCES[self.kind]
+        resource = self._codec.resource
         root = "/apis" if "/" in resource.group_version else "/api"
         scope = f"/namespaces/{self.namespace}" if self.namespace is not None else ""
         path = f"{root}/{resource.group_version}{scope}/{resource.plural}"
@@ -346,7 +374,8 @@ class ListWatch:
         if self.is_over:
             return []
         if self.state is State.PAGED_LIST:
-            return self._take_page(b"".join(self._parts))
+            body, self._parts = b"".join(self._parts), []
+            return self._take_page(body)
         self._forgive(now_s)
         return self._conclude(
             Outcome.ENDED, "" if self.state is State.WATCH else "the list ended before it was complete"
@@ -356,11 +385,12 @@ class ListWatch:
         """Take in a reply with another *status* than 200, its body, and its Retry-After header."""
         try:
             decoded = _STATUS.decode(body)
-        except msgspec.MsgspecError:  # something in between, such as a proxy
+        except _NO_JSON:  # something in between, such as a proxy
             decoded = _Status(message=body[:200].decode(errors="replace").strip())
         message = decoded.message or ""
         retry_after_s = decoded.details.retry_after_s if decoded.details else None
-        if retry_after.isascii() and retry_after.isdigit():  # its other form, a date, is not what API servers send
+        # Its other form, a date, is not what API servers send.
+        if retry_after.isascii() and retry_after.isdigit() and len(retry_after) <= _MAX_DIGITS:
             retry_after_s = int(retry_after)
         return self._conclude(outcome_of(status, message), f"HTTP {status}: {message}", retry_after_s)
 
@@ -369,9 +399,13 @@ class ListWatch:
         self._forgive(now_s)
         return self._conclude(Outcome.BROKEN, reason)
 
-    def silent(self) -> list[Event]:
-        """Take in that nothing came for too long, not even a bookmark."""
-        return self._conclude(Outcome.SILENT, "the server was silent for too long")
+    def silent(self, now_s: float) -> list[Event]:
+        """Take in at *now_s* that nothing came for too long, not even a bookmark."""
+        is_open = self._opened_s is not None
+        self._forgive(now_s)
+        # Without even a reply there is no telling what the server makes of a streamed list.
+        outcome = Outcome.SILENT if is_open or self.state is not State.STREAMED_LIST else Outcome.BROKEN
+        return self._conclude(outcome, "the server was silent for too long")
 
     # Lines and pages
 
@@ -379,17 +413,18 @@ class ListWatch:
         try:
             event = _WATCH_EVENT.decode(line)
             _HANDLERS.get(event.type, ListWatch._take_unknown)(self, event, events)
-        except msgspec.ValidationError as error:
+        except _UNREADABLE as error:
             self._skip(line, error)
         except msgspec.DecodeError as error:
             events += self._conclude(Outcome.BROKEN, f"a line that is no JSON: {error}")
 
     def _take_put(self, event: _WatchEvent, events: list[Event]) -> None:
-        if self.kind is Kind.ENDPOINT_SLICE and _SERVICE_NAME_LABEL not in bytes(event.object):
+        codec = self._codec
+        if codec.marker and codec.marker not in bytes(event.object):
             self._take_delete(event, events)  # of no use, and it may have had the label before
             return
-        object = _CODECS[self.kind].object.decode(event.object)
-        if not _is_of_use(object):
+        object = codec.object(event.object)
+        if not codec.is_of_use(object):
             self._take_delete(event, events)
             return
         self._advance(object.metadata.resource_version)
@@ -428,11 +463,12 @@ class ListWatch:
     def _take_page(self, body: bytes) -> list[Event]:
         try:
             page = self._decode_page(body)
-        except msgspec.MsgspecError as error:
+        except _NO_JSON as error:
             return self._conclude(Outcome.BROKEN, f"a page that is no list: {error}")
-        self._objects |= {object.metadata.key: object for object in page.items or () if _is_of_use(object)}
+        self._objects |= {object.metadata.key: object for object in page.items or () if self._codec.is_of_use(object)}
         self._continue = page.metadata.continue_ or ""
         self._pause = Pause()
+        self._opened_s = None
         if self._continue:
             return []
         self._resource_version = page.metadata.resource_version
@@ -440,18 +476,20 @@ class ListWatch:
         self.state = State.WATCH
         return [self._list_complete()]
 
-    def _decode_page(self, body: bytes) -> _Page[Object]:
-        try:
-            return _CODECS[self.kind].page.decode(body)
-        except msgspec.ValidationError:
-            raw = _RAW_PAGE.decode(body)
-        page: _Page[Object] = _Page(raw.metadata, [])
+    def _decode_page(self, body: bytes) -> _Page[Any]:
+        if self._codec.page is not None:
+            try:
+                return self._codec.page(body)
+            except _UNREADABLE:
+                pass  # one object is not as the API describes it: they are read one by one
+        raw = _RAW_PAGE.decode(body)
+        objects = []
         for item in raw.items or ():
             try:
-                page.items.append(_CODECS[self.kind].object.decode(item))  # type: ignore[union-attr]  # just made
-            except msgspec.ValidationError as error:
+                objects.append(self._codec.object(item))
+            except _UNREADABLE as error:
                 self._skip(bytes(item), error)
-        return page
+        return _Page(raw.metadata, objects)
 
     def _list_complete(self) -> Event:
         objects, self._objects = list(self._objects.values()), {}
@@ -516,18 +554,23 @@ class ListWatch:
             return Pause(0.0, reauthenticate)
         if retry_after_s is not None:
             return Pause(
-                min(retry_after_s, MAX_RETRY_AFTER_S) + self._rng.random() * self._backoff.min_s, reauthenticate
+                min(max(retry_after_s, 0.0), MAX_RETRY_AFTER_S) + self._rng.random() * self._backoff.min_s,
+                reauthenticate,
             )
         return Pause(self._backoff.pause_s(self._failures, self._rng), reauthenticate)
 
     def _believe(self, outcome: Outcome) -> list[Event]:
-        """Return that the kind cannot be had, once: at once before the first list, later when it is said repeatedly."""
+        """Return that the kind cannot be had, once: at once before the first list, later when it is said repeatedly.
+
+        A right that is granted on a server that does not serve the kind turns "forbidden" into "absent".
+        """
         if outcome not in (Outcome.FORBIDDEN, Outcome.ABSENT):
             return []
         self._refusals += 1
-        if self.forbidden or (self.is_listed and self._refusals < REFUSALS_TO_BELIEVE):
+        reason: Literal["forbidden", "absent"] = "forbidden" if outcome is Outcome.FORBIDDEN else "absent"
+        if self.forbidden == reason or (self.is_listed and self._refusals < REFUSALS_TO_BELIEVE):
             return []
-        self.forbidden = "forbidden" if outcome is Outcome.FORBIDDEN else "absent"
+        self.forbidden = reason
         return [Forbid(self.kind, self.forbidden, self.namespace)]
 
     def _list_anew(self) -> None:
@@ -546,11 +589,6 @@ _HANDLERS = {
 }
 
 
-def _is_of_use(object: Object) -> bool:
-    """Tell whether the DNS can be made from *object*: a slice that names no Service is of no use."""
-    return not isinstance(object, EndpointSlice) or bool(object.service.name)
-
-
 # How a watch is doing
 
 
@@ -562,7 +600,8 @@ class WatchStatus(msgspec.Struct):
         namespace: Where; None is everywhere.
         required: Whether readiness and staleness depend on it.
         listed: A list was complete at least once.
-        last_event_monotonic_s: When the last event, bookmark or good reply came; None before the first.
+        last_event_monotonic_s: When a list was complete, a watch was opened, or an event or bookmark came last; None
+            before the first.
         restarts: How often a stream ended after the first list, in order or not.
         last_error: What went wrong last, empty since all is well.
         forbidden: `forbidden` or `absent` where the kind cannot be had now, else empty.

@@ -96,7 +96,11 @@ class SetClaimOwners(NamedTuple):
 
 
 class GrowClaim(NamedTuple):
-    """Let a claim ask for as much storage as its template does."""
+    """Let a claim ask for as much storage as its template does; never for less.
+
+    Attributes:
+        storage: A quantity, as the template has it.
+    """
 
     pod_name: str
     claim: Claim

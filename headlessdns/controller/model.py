@@ -314,7 +314,7 @@ class Status(msgspec.Struct, rename="camel", frozen=True, omit_defaults=False):
     collision_count: int | None = None
 
 
-class StatefulSet(msgspec.Struct):
+class StatefulSet(msgspec.Struct, frozen=True, eq=False):
     """A StatefulSet or an OrdinalSet: what is wanted, with the API's defaults filled in (S51).
 
     Attributes:
@@ -489,7 +489,7 @@ def read_set(raw: Json) -> StatefulSet:
         claim_templates=tuple(spec.get("volumeClaimTemplates") or ()),
         service_name=spec.get("serviceName") or "",
         replicas=_default(spec.get("replicas"), 1),
-        start=(spec.get("ordinals") or {}).get("start", 0),
+        start=_default((spec.get("ordinals") or {}).get("start"), 0),
         is_parallel=spec.get("podManagementPolicy") == "Parallel",
         is_on_delete=strategy.get("type") == "OnDelete",
         has_rolling_update=rolling_update is not None or not strategy,

@@ -23,6 +23,7 @@ from headlessdns.controller.actions import (
     CreateRevision,
     DeletePod,
     DeleteRevision,
+    GrowClaim,
     Refuse,
     ReleasePod,
     RenumberRevision,
@@ -109,13 +110,15 @@ def plan(
 
 
 def status_after(set: StatefulSet, status: Status, deleted: Collection[DeletePod]) -> Status:
-    """Return the status to write when the pods *deleted* have been deleted (S36, S43)."""
-    superseded = [
-        action
+    """Return the status to write when the pods *deleted* have been deleted (S36, S43).
+
+    Each update takes one off `currentReplicas`, whatever the pod was made from. The API refuses less than 0.
+    """
+    superseded = sum(
+        action.cause is Cause.UPDATE or (action.cause is Cause.HEAL and action.pod.revision == status.current_revision)
         for action in deleted
-        if action.cause in (Cause.UPDATE, Cause.HEAL) and action.pod.revision == status.current_revision
-    ]
-    status = msgspec.structs.replace(status, current_replicas=max(status.current_replicas - len(superseded), 0))
+    )
+    status = msgspec.structs.replace(status, current_replicas=max(status.current_replicas - superseded, 0))
     counts = {status.updated_replicas, status.ready_replicas, status.replicas, set.replicas}
     if not set.is_on_delete and len(counts) == 1:
         return msgspec.structs.replace(
@@ -232,6 +235,7 @@ class _Sync:
             return
         if self._keep() and self._prepare_condemned() and self._remove_condemned():
             self._update()
+        self._grow_claims()
 
     def again_s(self) -> float | None:
         """Return when the next pod will have been ready for long enough (S46)."""
@@ -257,6 +261,7 @@ class _Sync:
         return True
 
     def _add_step(self, slots: Sequence[Slot]) -> None:
+        """Add a phase whose slots go at once in Parallel."""
         if slots:
             self.steps.append(Step(tuple(slots), self._set.is_parallel))
 
@@ -272,20 +277,21 @@ class _Sync:
         if pod.is_terminal:
             self._wait_for(WaitKind.POD_TERMINAL, pod.name, pod)
             return ([] if pod.is_terminating else [DeletePod(pod, Cause.TERMINAL)]), False
+        blocked_by = self._why_not_available(pod)
+        stops = blocked_by is not None and not self._set.is_parallel
+        if stops and self._is_to_be_healed(index, pod):
+            self._wait_for(WaitKind.POD_READY, pod.name, pod)
+            return [DeletePod(pod, Cause.HEAL)], False
+        is_pending = pod.phase in ("", "Pending")
         actions: list[Action] = []
-        if pod.phase in ("", "Pending"):
+        if is_pending:
             actions += self._create_claims(ordinal, pod.name, "")
-            if any(isinstance(action, Refuse) for action in actions):
+            if _refuses(actions):
                 return actions, False
             actions += self._mend_claims(ordinal, pod.name, pod.metadata.uid)
-        blocked_by = self._why_not_available(pod)
         if blocked_by is not None:
             self._wait_for(blocked_by, pod.name, pod)
-            if not self._set.is_parallel:
-                if self._is_to_be_healed(index, pod):
-                    actions = [DeletePod(pod, Cause.HEAL)]
-                return actions, False
-        return actions + self._mend(ordinal, pod), True
+        return (actions, False) if stops else (actions + self._mend(ordinal, pod, has_claims=is_pending), True)
 
     def _why_not_available(self, pod: Pod) -> WaitKind | None:
         if pod.is_terminating:
@@ -304,7 +310,7 @@ class _Sync:
             self._wait_for(WaitKind.FORMER_CLAIM, name, detail=", ".join(former))
             return []
         actions = self._create_claims(ordinal, name, "Create")
-        if any(isinstance(action, Refuse) for action in actions):
+        if _refuses(actions):
             return actions
         template, revision_name = self._template_for(index)
         actions.append(CreatePod(identity.pod_manifest(set, ordinal, template, revision_name)))
@@ -343,23 +349,30 @@ class _Sync:
         """Return what brings the owners of the claims in line with the retention policy (S13, S14)."""
         owners = ClaimOwners(self._set, name, pod_uid, is_condemned=is_condemned)
         actions: list[Action] = []
-        present, _ = identity.claims_of(self._set, ordinal, self._claims)
-        for _, claim in present:
-            if owners.are_right(claim):
-                continue
+        for _, claim in identity.claims_of(self._set, ordinal, self._claims)[0]:
             if owners.conflicts(claim):
                 actions.append(Tell("ConflictingController", _CONFLICT.format(claim.name)))
-            actions.append(SetClaimOwners(name, claim, owners.mended(claim)))
+            if not owners.are_right(claim):
+                actions.append(SetClaimOwners(name, claim, owners.mended(claim)))
         return actions
 
-    def _mend(self, ordinal: int, pod: Pod) -> list[Action]:
-        """Return what makes *pod* who its name says it is (S6)."""
+    def _mend(self, ordinal: int, pod: Pod, *, has_claims: bool) -> list[Action]:
+        """Return what makes *pod* who its name says it is (S6).
+
+        Args:
+            ordinal: Its ordinal.
+            pod: The pod.
+            has_claims: Whether its claims have been seen to already.
+        """
+        name = identity.pod_name(self._set, ordinal)
+        if pod.name != name:  # web-07: no update can give it the right name, and web-7 must not run beside it
+            return [Refuse(pod.name, "Update", f"pod {pod.name} is in the place of {name}; delete it")]
         labels = {} if identity.has_identity(self._set, pod) else identity.identity_labels(self._set, ordinal)
         has_storage = identity.has_storage(self._set, pod)
-        actions: list[Action] = [] if has_storage else self._create_claims(ordinal, pod.name, "Update")
-        if any(isinstance(action, Refuse) for action in actions):
+        actions: list[Action] = [] if has_storage or has_claims else self._create_claims(ordinal, name, "Update")
+        if _refuses(actions):
             return actions
-        owners = self._mend_claims(ordinal, pod.name, pod.metadata.uid)
+        owners = [] if has_claims else _only_with_change(self._mend_claims(ordinal, name, pod.metadata.uid))
         volumes = () if has_storage else tuple(identity.pod_volumes(self._set, ordinal, ()))
         if labels or volumes or owners:
             return [*actions, *owners, UpdatePod(pod, labels, volumes)]
@@ -379,8 +392,8 @@ class _Sync:
         """Bring the owners of claims in line before their pods go (S16)."""
         slots = []
         for pod in self._condemned:
-            actions = self._mend_claims(ordinal_of(pod.name), pod.name, pod.metadata.uid, is_condemned=True)
-            if actions:
+            owners = self._mend_claims(ordinal_of(pod.name), pod.name, pod.metadata.uid, is_condemned=True)
+            if actions := _only_with_change(owners):
                 slots.append(tuple(actions))
         self._add_step(slots)
         return True
@@ -417,7 +430,8 @@ class _Sync:
         if set.is_on_delete or set.is_paused:
             return
         doomed = self._superseded() if set.max_unavailable is None else self._superseded_within_budget()
-        self._add_step([(DeletePod(pod, Cause.UPDATE),) for pod in doomed])
+        if doomed:
+            self.steps.append(Step(tuple((DeletePod(pod, Cause.UPDATE),) for pod in doomed), is_burst=False))
 
     def _superseded(self) -> list[Pod]:
         """Return the one pod to replace now, or none (S36)."""
@@ -427,7 +441,7 @@ class _Sync:
                 return []
             if self._is_superseded(pod):
                 return [pod]
-            if pod.is_unavailable(self._set.min_ready_s, self._now_s):
+            if self._is_away(ordinal):
                 self._wait_for(self._why_not_available(pod) or WaitKind.POD_READY, pod.name, pod)
                 return []
         return []
@@ -451,10 +465,38 @@ class _Sync:
 
     def _is_away(self, ordinal: int) -> bool:
         pod = self._kept.get(ordinal)
-        return pod is None or pod.is_unavailable(self._set.min_ready_s, self._now_s)
+        return pod is None or pod.is_terminal or pod.is_unavailable(self._set.min_ready_s, self._now_s)
 
     def _is_superseded(self, pod: Pod) -> bool:
-        return pod.revision != self._choice.update_name and not pod.is_terminating
+        """Tell whether *pod* is to be replaced; one that has ended goes anyway."""
+        return pod.revision != self._choice.update_name and not pod.is_terminating and not pod.is_terminal
+
+    # Storage
+
+    def _grow_claims(self) -> None:
+        """Let claims ask for as much storage as their templates do; last, so that a refusal holds nothing up.
+
+        A claim that asks for more stays as it is, and that is no fault: claims are often grown ahead of a template.
+        """
+        if not self._set.grows_claims:
+            return
+        self._add_step(
+            [
+                (GrowClaim(identity.pod_name(self._set, ordinal), claim, storage),)
+                for ordinal in self._ordinals
+                for template, claim in identity.claims_of(self._set, ordinal, self._claims)[0]
+                if (storage := identity.storage_to_ask(template, claim)) is not None
+            ]
+        )
+
+
+def _refuses(actions: Iterable[Action]) -> bool:
+    return any(isinstance(action, Refuse) for action in actions)
+
+
+def _only_with_change(actions: list[Action]) -> list[Action]:
+    """Return *actions*, or none where they would only tell of claims that stay as they are."""
+    return actions if any(isinstance(action, SetClaimOwners) for action in actions) else []
 
 
 _CONFLICT = (

@@ -9,81 +9,95 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from headlessdns.controller.model import HASH_LABEL, Json, Metadata, Pod, Revision, StatefulSet
+from headlessdns.controller.model import HASH_LABEL, Json, Pod, Revision, StatefulSet
 
 _SET_NAME_OCTETS = 223  # what is left of a set's name, so that name and hash fit 253
 _SAFE_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # without vowels there are no words
 _FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619  # FNV-1, 32 bits
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPES: dict[str | int, str] = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
+_LONE_SURROGATES: dict[str | int, str] = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_QUOTED = str.maketrans(_ESCAPES | _LONE_SURROGATES)
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+_CACHED = 1000  # sets, and data that are not in our form
+
+
+# Data and names
+
+
+@lru_cache(maxsize=_CACHED)
+def data_of(set: StatefulSet) -> bytes:
+    """Return the data of a revision that restores the present template of *set* (S22)."""
+    return template_data(set.template)
 
 
 def template_data(template: Json) -> bytes:
-    """Return the data of a revision that restores *template* (S22)."""
+    """Return the data of a revision that restores *template* (S22).
+
+    The API keeps these octets as they are sent, and compares them where a revision is patched. So a manifest that holds
+    them is to be sent in the form that `encode` gives it.
+    """
     return encode({"spec": {"template": {**template, "$patch": "replace"}}})
 
 
 def encode(value: Any) -> bytes:
     """Return *value* as Go's encoding/json writes what it has read into interface{} values.
 
-    Keys are sorted by their UTF-8 octets, every number is a float64, and <, >, & and the line separators are escaped.
+    Keys are in order, every number is a float64, and <, >, & and the line separators are escaped.
+
+    Raises:
+        ValueError: A number is beyond a float64.
     """
-    return _encode(value).encode("utf-8", "replace")
+    return _encode(value).encode()
 
 
 def _encode(value: Any) -> str:
-    if isinstance(value, dict):
-        items = sorted(value.items(), key=lambda item: item[0].encode("utf-8", "replace"))
-        return "{" + ",".join(f"{_encode_text(key)}:{_encode(each)}" for key, each in items) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_encode, value)) + "]"
     if isinstance(value, str):
         return _encode_text(value)
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_encode_text(key)}:{_encode(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_encode, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return _quote(value)
     return encode_number(value)
 
 
 def _encode_text(text: str) -> str:
-    # Go writes \b and \f like Python since 1.22; what is no character has become U+FFFD.
-    quoted = json.dumps(text, ensure_ascii=False)
-    for character, escape in _ESCAPES.items():
-        quoted = quoted.replace(character, escape)
-    return quoted
+    return _quote(text).translate(_QUOTED)
 
 
 def encode_number(number: float) -> str:
-    """Return *number* as Go writes a float64: the shortest digits, an exponent below 1e-6 and from 1e21 on."""
-    number = float(number)
+    """Return *number* as Go writes a float64: the shortest digits, an exponent below 1e-6 and from 1e21 on.
+
+    Raises:
+        ValueError: It is beyond a float64.
+    """
+    try:
+        number = float(number)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("a number is beyond a float64")
     if number == 0:
         return "-0" if math.copysign(1, number) < 0 else "0"
-    mantissa, _, exponent_text = f"{number!r}".partition("e")
-    digits = mantissa.lstrip("-").replace(".", "").lstrip("0")
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
-    fraction = "" if fraction == "0" else fraction
-    exponent = int(exponent_text or 0) + (len(whole) - 1 if whole != "0" else -1 - _leading_zeros(fraction))
-    digits = digits.rstrip("0") or "0"
-    sign = "-" if number < 0 else ""
-    if -6 <= exponent < 21:
-        return sign + _plain(digits, exponent)
-    shown = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
-    return f"{sign}{shown}e{'-' if exponent < 0 else '+'}{abs(exponent)}"
-
-
-def _leading_zeros(text: str) -> int:
-    return len(text) - len(text.lstrip("0"))
-
-
-def _plain(digits: str, exponent: int) -> str:
-    """Return the number whose first of *digits* stands for 10 to the *exponent*."""
-    if exponent < 0:
-        return "0." + "0" * (-exponent - 1) + digits
-    if len(digits) <= exponent + 1:
-        return digits.ljust(exponent + 1, "0")
-    return digits[: exponent + 1] + "." + digits[exponent + 1 :]
+    # Python finds the same digits, but takes to an exponent below 1e-4 and from 1e16 on.
+    shortest = repr(number)
+    if 1e-6 <= abs(number) < 1e21:
+        return f"{Decimal(shortest):f}".removesuffix(".0")
+    mantissa, _, exponent = shortest.partition("e")
+    return f"{mantissa}e{int(exponent):+d}"
 
 
 def hash_of(data: bytes, collision_count: int) -> str:
@@ -100,14 +114,15 @@ def name_of(set_name: str, hash: str) -> str:
 
 
 def new_revision(set: StatefulSet, number: int, collision_count: int) -> Json:
-    """Return the ControllerRevision for the present template of *set*, as it is sent to the API."""
-    data = template_data(set.template)
-    hash = hash_of(data, collision_count)
+    """Return the ControllerRevision for the present template of *set*; it is to be sent as `encode` writes it."""
+    data = data_of(set)
+    # A name that turns out to be taken is changed without its label, until the status knows of the collision.
+    hash = hash_of(data, set.status.collision_count or 0)
     manifest: Json = {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": {
-            "name": name_of(set.name, hash),
+            "name": name_of(set.name, hash_of(data, collision_count)),
             "namespace": set.namespace,
             "labels": {**((set.template.get("metadata") or {}).get("labels") or {}), HASH_LABEL: hash},
             "ownerReferences": [msgspec.to_builtins(set.reference())],
@@ -120,9 +135,15 @@ def new_revision(set: StatefulSet, number: int, collision_count: int) -> Json:
     return manifest
 
 
-def canonical_data(revision: Revision) -> bytes:
-    """Return the data of *revision* in the form in which data are compared."""
-    return encode(json.loads(revision.data))
+def holds(revision: Revision, data: bytes) -> bool:
+    """Tell whether *revision* holds *data*, in whatever form it was written."""
+    octets = bytes(revision.data)
+    return octets == data or _canonical(octets) == data
+
+
+@lru_cache(maxsize=_CACHED)
+def _canonical(octets: bytes) -> bytes:
+    return encode(json.loads(octets))
 
 
 def template_of(revision: Revision) -> Json:
@@ -131,18 +152,18 @@ def template_of(revision: Revision) -> Json:
     Raises:
         ValueError: Its data restore none.
     """
-    return template_in(json.loads(revision.data), revision.name)
+    template = _template_in(bytes(revision.data))
+    if template is None:
+        raise ValueError(f"ControllerRevision {revision.name} holds no spec.template; delete it, or restore its data")
+    return template
 
 
-def template_in(data: Any, name: str) -> Json:
-    """Return the pod template in the *data* of the revision *name*.
-
-    Raises:
-        ValueError: There is none.
-    """
-    template = data.get("spec", {}).get("template") if isinstance(data, dict) else None
+def _template_in(octets: bytes) -> Json | None:
+    data = json.loads(octets)
+    spec = data.get("spec") if isinstance(data, dict) else None
+    template = spec.get("template") if isinstance(spec, dict) else None
     if not isinstance(template, dict):
-        raise ValueError(f"ControllerRevision {name} holds no spec.template; delete it, or restore its data")
+        return None
     return {key: value for key, value in template.items() if key != "$patch"}
 
 
@@ -196,43 +217,51 @@ def choose(set: StatefulSet, revisions: Sequence[Revision], collision_count: int
     """
     known = in_order(revisions)
     number = known[-1].revision + 1 if known else 1
-    data = template_data(set.template)
+    update = _restoring(set, known)
     create: Json | None = None
     renumber = None
-    update_name = ""
-    equal = next((one for one in reversed(known) if canonical_data(one) == data), None)
-    if equal is None and known and is_restored_by(set.template, known[-1]):
-        equal = known[-1]
-    if equal is None:
+    if update is None:
         create = new_revision(set, number, collision_count)
-        update_name, update_template = create["metadata"]["name"], set.template
+        update_name = create["metadata"]["name"]
     else:
-        update_name, update_template = equal.name, template_of(equal)
-        if equal is not known[-1]:
-            renumber = Renumber(equal, number)
+        update_name = update.name
+        renumber = Renumber(update, number) if update is not known[-1] else None
     current = next((one for one in known if one.name == set.status.current_revision), None)
-    current_name, current_template = update_name, update_template
-    if current is not None:
+    current_name, current_template = update_name, set.template
+    if current is not None and current.name != update_name:
         current_name, current_template = current.name, template_of(current)
-    return Choice(current_name, current_template, update_name, update_template, create, renumber, collision_count)
+    return Choice(current_name, current_template, update_name, set.template, create, renumber, collision_count)
 
 
-def is_restored_by(template: Json, revision: Revision) -> bool:
-    """Tell whether *revision*, written by another version, means *template* all the same.
+def _restoring(set: StatefulSet, known: Sequence[Revision]) -> Revision | None:
+    """Return which of *known*, the newest last, restores the present template of *set*."""
+    data = data_of(set)
+    for revision in reversed(known):
+        if holds(revision, data):
+            return revision
+    return known[-1] if known and _means(bytes(known[-1].data), set) else None
 
-    A version that has come to know a default writes it into a template; one that has not, leaves it out. So empty
-    values count for nothing here.
+
+@lru_cache(maxsize=_CACHED)
+def _means(octets: bytes, set: StatefulSet) -> bool:
+    """Tell whether *octets*, which another version wrote as data, mean the template of *set* all the same.
+
+    Versions differ in whether they write members that are not set (`creationTimestamp: null`, `resources: {}`).
     """
-    return bool(without_empty(template_of(revision)) == without_empty(template))
+    restored = _template_in(octets)
+    return restored is not None and template_data(without_unset(restored)) == template_data(without_unset(set.template))
 
 
-def without_empty(value: Any) -> Any:
-    """Return *value* without members that are null or hold nothing, at any depth below a map."""
+_NEVER_UNSET = frozenset({"metadata", "resources"})  # {} is the same as none; for a selector, it is everything
+
+
+def without_unset(value: Any) -> Any:
+    """Return *value* without what a reader into typed fields cannot tell from a member that is not there."""
     if isinstance(value, dict):
-        cleaned = {key: without_empty(each) for key, each in value.items()}
-        return {key: each for key, each in cleaned.items() if each is not None and each not in ({}, [])}
+        cleaned = {key: without_unset(each) for key, each in value.items() if each is not None}
+        return {key: each for key, each in cleaned.items() if each or key not in _NEVER_UNSET}
     if isinstance(value, list):
-        return [without_empty(each) for each in value]
+        return [without_unset(each) for each in value]
     return value
 
 
@@ -252,8 +281,3 @@ def to_forget(
     live = {*live_names, *(pod.revision for pod in pods)}
     dead = [one for one in in_order(revisions) if one.name not in live]
     return dead[: max(len(dead) - set.history_limit, 0)]
-
-
-def is_orphan(metadata: Metadata) -> bool:
-    """Tell whether nobody manages the object."""
-    return metadata.controller() is None

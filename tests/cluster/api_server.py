@@ -82,11 +82,20 @@ def streamed_list(*items: object, version: int = 1) -> Stream:
     return Stream((*(event("ADDED", one) for one in items), bookmark(version, ends_list=True)))
 
 
+def as_page(stream: Stream) -> Reply | Stream:
+    """Return a streamed list, where *stream* is a whole one, as a page."""
+    events = [json.loads(chunk) for chunk in stream.chunks if chunk.startswith(b"{") and chunk.endswith(b"}\n")]
+    if not events or "annotations" not in events[-1]["object"].get("metadata", {}):
+        return stream
+    version = events[-1]["object"]["metadata"]["resourceVersion"]
+    return page(*(one["object"] for one in events[:-1]), version=int(version))
+
+
 class ApiServer:
     """An API server on 127.0.0.1 that lives as long as the ``async with`` block.
 
     For each path it plays the steps of its script, one for each request, and the last of them for ever. A path
-    without a script has an empty list, streamed, and a quiet watch.
+    without a script has an empty list, streamed, and a quiet watch. Who asks for pages gets a streamed list as one.
 
     Attributes:
         scripts: The steps that are left, by path.
@@ -131,7 +140,8 @@ class ApiServer:
     async def stop(self) -> None:
         """Break every connection."""
         for transport in self._transports:
-            transport.abort()
+            with suppress(AttributeError):  # of Python 3.11.2, where TLS was closed twice before
+                transport.abort()
         self._transports.clear()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -159,6 +169,8 @@ class ApiServer:
         step = script[0]
         if len(script) > 1:
             del script[0]
+        if isinstance(step, Stream) and "watch" not in request.query:
+            step = as_page(step)
         if isinstance(step, Reply):
             return self._whole(step)
         return await self._stream(request, step)

@@ -9,10 +9,12 @@ import ssl
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 import headlessdns
 from headlessdns.cluster import client
@@ -387,6 +389,37 @@ def test_service_account(tmp_path: Path) -> None:
             (tmp_path / "token").write_text("new")
             assert await ask(api) == 401
             await api.reauthenticate()
+            assert await ask(api) == 200
+
+    run(talk, tls=True)
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        pytest.param(b"one\ntwo", "no request can be made with it: .*; take line breaks out of its token", id="lines"),
+        pytest.param(b"\xff", "its token cannot be read again: .*can't decode byte 0xff", id="no text"),
+        pytest.param(b"", "its token cannot be read again: Token file exists but empty", id="empty"),
+    ],
+)
+def test_token_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, octets: bytes, reason: str) -> None:
+    """A token file that holds no token later is told, and the next token in it is taken."""
+
+    class Impatient(InClusterConfigLoader):  # type: ignore[misc]  # it carries no types
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._token_refresh_period = timedelta(0)
+
+    monkeypatch.setattr(client, "_InClusterConfigLoader", Impatient)
+
+    async def talk(server: ApiServer) -> None:
+        async with connected(check=False, **in_cluster(tmp_path, server.port)) as api:
+            api._configuration.tls_server_name = "kubernetes.example"
+            (tmp_path / "token").write_bytes(octets)
+            with pytest.raises(ClusterError, match=f"the ServiceAccount in {tmp_path}: {reason}"):
+                await ask(api)
+            (tmp_path / "token").write_text("new")
+            server.tokens = {"new"}
             assert await ask(api) == 200
 
     run(talk, tls=True)

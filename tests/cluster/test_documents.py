@@ -210,6 +210,13 @@ def test_date_in_an_annotation_stays_text() -> None:
     assert service.metadata.annotations.last_change_trigger_time == "2026-01-01T00:00:00Z"
 
 
+def test_keys_that_are_no_text() -> None:
+    """Keys that YAML reads as numbers or truth values are text, as they are for kubectl: `on` is `true`."""
+    labels = "{on: a, No: b, 5: c, 1.5: d, ~: e, !!binary eA==: f}"
+    [one] = decode(f"{{apiVersion: v1, kind: Pod, 7: x, metadata: {{name: web, labels: {labels}}}}}").found
+    assert one.labels == {"true": "a", "false": "b", "5": "c", "1.5": "d", "~": "e", "eA==": "f"}
+
+
 def test_other_kinds_are_counted_and_skipped() -> None:
     """Kinds that the DNS does not use, a Service of another group among them, are counted and not looked into."""
     text = """
@@ -773,7 +780,7 @@ def test_values_at_the_edge(kind: str, fields: dict[str, object]) -> None:
     ("text", "expected"),
     [
         pytest.param(
-            '{"kind": "Pod",\n}',
+            '{"kind": "Pod",\n1}',
             [
                 "f.json:2: document 1: found Expecting property name enclosed in double quotes (column 1); "
                 "expected JSON; correct the line"
@@ -781,12 +788,16 @@ def test_values_at_the_edge(kind: str, fields: dict[str, object]) -> None:
             id="syntax",
         ),
         pytest.param(
-            '{"a": 1, "a": 2}',
+            '{"a": 1, "a": 2, "b": {"c": 1, "c": 2}} 5',
             [
+                "f.json: document 1: found the key c twice in one object; expected each key once; "
+                "keep the one that is meant",
                 "f.json: document 1: found the key a twice in one object; expected each key once; "
-                "keep the one that is meant"
+                "keep the one that is meant",
+                "f.json: document 2: found 5; expected a mapping with apiVersion, kind and metadata; "
+                "write one object per document",
             ],
-            id="key twice",
+            id="keys twice, and the values behind them",
         ),
         pytest.param(
             "[" * 100_000,

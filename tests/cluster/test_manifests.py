@@ -308,6 +308,55 @@ def test_broken_file_keeps_its_last_good_content(tmp_path: Path) -> None:
     assert keys(store.assemble()[0], Kind.POD) == ["default/b"]
 
 
+@pytest.mark.parametrize("is_folder", [True, False], ids=["folder", "file"])
+def test_path_that_is_gone_keeps_its_last_good_content(tmp_path: Path, is_folder: bool) -> None:
+    """When a path of the command line itself is gone, what it held stays, until it is back and says otherwise."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(manifest("Pod", "one"))
+    path = folder if is_folder else folder / "a.yaml"
+    store = Store([path])
+    store.refresh()
+    folder.rename(tmp_path / "away")
+    assert store.refresh()
+    assert list(map(str, store.faults())) == [
+        f"{path}: found nothing there; expected a file or a folder; correct the path"
+    ]
+    assert keys(store.assemble()[0], Kind.POD) == ["default/one"]
+    assert not store.refresh()
+    (tmp_path / "away" / "a.yaml").write_text(manifest("Pod", "two"))
+    (tmp_path / "away").rename(folder)
+    assert store.refresh()
+    assert store.faults() == []
+    assert keys(store.assemble()[0], Kind.POD) == ["default/two"]
+
+
+def test_folder_that_cannot_be_read_keeps_its_last_good_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a folder within a folder cannot be read, what was in it stays, and its neighbours are followed."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "a.yaml").write_text(manifest("Pod", "one"))
+    (tmp_path / "b.yaml").write_text(manifest("Pod", "two"))
+    store = Store([tmp_path])
+    store.refresh()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:  # root may read every folder, so that no mode of it will do
+        if path == str(inner):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    (tmp_path / "b.yaml").unlink()
+    assert store.refresh()
+    assert list(map(str, store.faults())) == [
+        f"{inner}: found Permission denied; expected a file or folder that can be read; grant the right to read it"
+    ]
+    assert keys(store.assemble()[0], Kind.POD) == ["default/one"]
+
+
 class Followed:
     """A snapshot that follows a folder."""
 
@@ -406,6 +455,23 @@ def test_faults_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture
         f"{tmp_path}/a.yaml:2: document 1: found did not find expected node content (column 1); expected YAML; "
         "correct the line, or the one before it (what was read before stays in use)",
         "manifests are whole again",
+    ]
+
+
+def test_emptied_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the last file is taken out of a folder its objects go, and the log does not claim that they stay."""
+
+    async def run() -> None:
+        async with following(tmp_path) as followed:
+            await followed.until_pods("one")
+            (tmp_path / "a.yaml").unlink()
+            await followed.until_pods()
+
+    (tmp_path / "a.yaml").write_text(manifest("Pod", "one"))
+    asyncio.run(run())
+    assert caplog.messages == [
+        f"{tmp_path}: found a folder without manifests; expected files that end in .yaml, .yml or .json; "
+        "name the folder or file that holds them"
     ]
 
 

@@ -142,6 +142,7 @@ def test_pages_and_watch(tmp_path: Path) -> None:
         ),
         pytest.param(Stream((error(500, "RequestWatchProgress is disabled"),)), id="ERROR event, the stream left open"),
         pytest.param(Stream((event("ADDED", item("x")),)), id="a watch that never ends its list"),
+        pytest.param(Stream(), id="a watch that says nothing at all"),
     ],
 )
 def test_server_without_streamed_lists(tmp_path: Path, refusal: Reply | Stream) -> None:
@@ -241,7 +242,7 @@ def test_server_killed_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixture
 
     async def talk(watched: Watched) -> None:
         await watched.until_pods("a")
-        await until(lambda: len(watched.server.asked) == 5)
+        await until(lambda: watched.snapshot.listed == set(Kind) - {Kind.ENDPOINTS})
         batches = len(watched.batches)
         await watched.server.stop()
         await until(lambda: watched.status(Kind.POD).last_error)
@@ -300,6 +301,23 @@ def test_watch_that_ends_in_order(tmp_path: Path) -> None:
         assert watched.status(Kind.POD).restarts == 1
 
     converse(tmp_path, {PODS: [streamed_list(item("a"), version=4), Stream()]}, talk)
+
+
+def test_list_that_is_never_complete_is_no_news(tmp_path: Path) -> None:
+    """While a new list fails again and again nothing newer is known, however much of it the server sends."""
+
+    async def talk(watched: Watched) -> None:
+        await until(lambda: len(watched.server.queries(PODS)) >= 3)
+        heard = watched.status(Kind.POD).last_event_monotonic_s
+        await until(lambda: len(watched.server.queries(PODS)) >= 8)
+        assert heard is not None
+        assert watched.status(Kind.POD).last_event_monotonic_s == heard
+        assert watched.pods() == ["a"]
+
+    whole = Stream((*streamed_list(item("a")).chunks, error(410)))
+    partial = Stream((event("ADDED", item("b")),), breaks=True)
+    refused_page = Reply(200, b'{"metadata": {}')
+    converse(tmp_path, {PODS: [whole, partial, partial, partial, refused_page, partial]}, talk)
 
 
 def test_bug_in_apply_is_seen(tmp_path: Path) -> None:
@@ -365,8 +383,13 @@ def test_credentials_that_cannot_be_renewed(tmp_path: Path, caplog: pytest.LogCa
         watched.server.tokens = {"other"}
         watched.server.send(PODS, None)
         await until(lambda: any("the file is empty" in message for message in caplog.messages))
+        await until(lambda: len(watched.server.queries(PODS)) >= 8)
+        assert [message.partition("; trying")[0] for message in caplog.messages] == [
+            "pods: HTTP 401: Unauthorized",
+            f"pods: kubeconfig {config}: the file is empty; write one with `kubectl config view --raw`",
+        ]
         config.write_text(text.replace("secret", "other"))
-        await until(lambda: len(watched.server.queries(PODS)) > 2 and watched.status(Kind.POD).last_error == "")
+        await until(lambda: watched.status(Kind.POD).last_error == "")
 
     converse(tmp_path, {PODS: [streamed_list(item("a")), Stream()]}, talk)
 
@@ -384,7 +407,10 @@ def test_forbidden(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         assert watched.snapshot.unavailable == {Kind.ENDPOINTS}
         assert watched.status(Kind.POD).forbidden == ""
 
+    caplog.set_level(logging.INFO, logger="headlessdns")
     converse(tmp_path, {PODS: [status(403, words)]}, talk)
+    granted = caplog.messages.index("pods: the API server grants list and watch now")
+    assert caplog.messages[granted + 1] == "pods: 1 listed"
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         f"pods: the API server forbids list and watch (HTTP 403: {words}); names made of pod addresses are not "
         'answered; to grant it add to the ClusterRole: {apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}'
@@ -423,11 +449,24 @@ def test_endpoints_stand_in_for_slices(tmp_path: Path, caplog: pytest.LogCapture
         assert (watched.status(Kind.ENDPOINTS).required, watched.status(Kind.ENDPOINT_SLICE).required) == (False, True)
         assert watched.server.paths().count(ENDPOINTS) == 1
 
+    caplog.set_level(logging.INFO, logger="headlessdns")
     converse(tmp_path, {SLICES: [status(404, "not found")], ENDPOINTS: [streamed_list(item("web"))]}, talk)
     assert (
         "endpointslices: the API server does not serve discovery.k8s.io/v1 (HTTP 404: not found); "
         "Endpoints are watched instead"
     ) in caplog.messages
+    assert "endpointslices: the API server serves discovery.k8s.io/v1 now" in caplog.messages
+
+
+def test_endpoints_stand_in_when_the_right_to_slices_was_missing(tmp_path: Path) -> None:
+    """Where EndpointSlices turn out not to be served once the right to them is granted, Endpoints are watched."""
+
+    async def talk(watched: Watched) -> None:
+        await until(lambda: Kind.ENDPOINTS in watched.snapshot.listed)
+        assert watched.server.queries(SLICES)[:1]
+        assert watched.status(Kind.ENDPOINT_SLICE).forbidden == "absent"
+
+    converse(tmp_path, {SLICES: [status(403, "no"), status(404, "not found")]}, talk)
 
 
 @pytest.mark.parametrize(

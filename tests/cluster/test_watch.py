@@ -263,6 +263,41 @@ def test_object_that_cannot_be_read_is_noted() -> None:
     assert core.skipped == ['Expected `str`, got `int` - at `$.metadata.name`: {"metadata": {"name": 5}}']
 
 
+_BROKEN_TEXT = b'{"metadata": {"name": "\xff\xfe"}}'
+_WITHOUT_NAME = b'{"metadata": {}}'
+
+
+@pytest.mark.parametrize(
+    ("object", "reason"),
+    [
+        pytest.param(_BROKEN_TEXT, "'utf-8' codec can't decode byte 0xff", id="no UTF-8"),
+        pytest.param(_WITHOUT_NAME, "Object missing required field `name`", id="no name"),
+    ],
+)
+def test_text_that_cannot_be_read(object: bytes, reason: str) -> None:
+    """An object of broken text, or without a name, is noted and passed over; those beside it are taken."""
+    line = b'{"type": "ADDED", "object": ' + object + b"}\n"
+    core = listed()
+    assert shown(core.receive(line + event("ADDED", item("b", 11)))) == ["put b"]
+    assert [text.startswith(reason) for text in core.skipped] == [True]
+    core = paged()
+    body = page("b", version=3).replace(b'"items": [', b'"items": [' + object + b", ")
+    assert shown(reply(core, body)) == ["replace None: b"]
+    assert [text.startswith(reason) for text in core.skipped] == [True]
+
+
+def test_brackets_without_end() -> None:
+    """Values nested beyond measure pass like any other object that cannot be read; as a page they are no list."""
+    nested = b"[" * 100_000 + b"]" * 100_000
+    core = listed()
+    line = b'{"type": "ADDED", "object": {"metadata": {"name": "a"}, "spec": ' + nested + b"}}\n"
+    assert shown(core.receive(line + event("ADDED", item("b", 11)))) == ["put b"]
+    assert len(core.skipped) == 1
+    core = paged()
+    assert reply(core, b'{"metadata": {}, "items": [' + nested + b"]}") == []
+    assert core.last_error.startswith("a page that is no list: ")
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
@@ -463,7 +498,7 @@ def test_page_that_broke_off_is_asked_for_again() -> None:
         pytest.param(
             lambda core: stream(core, error(500, "etcdserver: RequestWatchProgress is disabled")), id="etcd too old"
         ),
-        pytest.param(lambda core: core.silent(), id="no end of the list"),
+        pytest.param(lambda core: stream(core) + core.silent(NOW_S), id="no end of the list"),
     ],
 )
 def test_streamed_lists_that_are_refused(refuse: object) -> None:
@@ -476,6 +511,14 @@ def test_streamed_lists_that_are_refused(refuse: object) -> None:
     reply(core, page())
     core.refused(410)
     assert core.request().query == {"limit": "500"}
+
+
+def test_no_reply_to_a_streamed_list() -> None:
+    """A server that is silent before it replies is away, which says nothing about its streamed lists."""
+    core = watch()
+    assert core.silent(NOW_S) == []
+    assert (core.pause(), core.last_error) == (Pause(1.6), "the server was silent for too long")
+    assert core.request().query == STREAMED
 
 
 def test_streamed_list_that_breaks_thrice_is_fetched_in_pages_once() -> None:
@@ -564,7 +607,7 @@ def test_page_that_is_no_list_breaks() -> None:
 def test_silent_watch_lists_anew() -> None:
     """A watch without even a bookmark may be of a server whose state went back: the list is fetched anew, at once."""
     core = listed()
-    assert core.silent() == []
+    assert core.silent(NOW_S) == []
     assert (core.pause(), core.request().query) == (Pause(0.0), STREAMED)
 
 
@@ -572,7 +615,7 @@ def test_silent_page_is_asked_for_again() -> None:
     """A page that does not come is asked for again."""
     core = paged()
     reply(core, page("a", more="token"))
-    core.silent()
+    core.silent(NOW_S)
     assert core.request().query == {"limit": "500", "continue": "token"}
     assert core.last_error == "the server was silent for too long"
 
@@ -603,6 +646,14 @@ def test_kind_that_cannot_be_had(code: int, reason: str) -> None:
     assert core.pause() == Pause(30.0)
     assert shown(stream(core, bookmark(3, ends_list=True))) == ["replace prod: "]
     assert core.forbidden == ""
+
+
+def test_granted_where_it_is_not_served() -> None:
+    """When the right to a forbidden kind is granted and the server then says 404, the kind is absent."""
+    core = watch(Kind.ENDPOINT_SLICE)
+    assert shown(core.refused(403)) == ["forbid None: forbidden"]
+    assert shown(core.refused(404)) == ["forbid None: absent"]
+    assert core.forbidden == "absent"
 
 
 def test_refusal_is_believed_slowly_after_a_list() -> None:
@@ -662,6 +713,26 @@ def test_long_stream_is_healthy() -> None:
     assert core.pause().seconds == 3.2
 
 
+def test_silence_after_a_long_stream_is_the_first_failure() -> None:
+    """A server without bookmarks has its quiet watches given up again and again: each time all is listed at once."""
+    core = listed()
+    for _ in range(3):
+        core.opened(NOW_S)
+        core.silent(NOW_S + 150)
+        assert core.pause() == Pause(0.0)
+        stream(core, bookmark(10, ends_list=True))
+
+
+def test_watch_without_a_reply_is_not_healthy() -> None:
+    """The time since a list came is not the life of a watch that the server never opened."""
+    core = paged()
+    core.lost("refused", NOW_S)
+    core.lost("refused", NOW_S)
+    reply(core, page("a", version=5))
+    core.silent(NOW_S + 150)
+    assert core.pause().seconds == 12.8
+
+
 def test_watches_that_end_at_once_back_off() -> None:
     """A server that closes each watch as soon as it is open is not asked in a tight loop."""
     core = listed()
@@ -682,6 +753,9 @@ def test_watches_that_end_at_once_back_off() -> None:
         pytest.param(b"", "100000", 60.8, id="at most a minute"),
         pytest.param(b"", "Wed, 21 Oct 2026 07:28:00 GMT", 1.6, id="a date is not understood"),
         pytest.param(b"busy", "", 1.6, id="nothing said"),
+        pytest.param(b'{"message": "\xff"}', "", 1.6, id="a body of broken text"),
+        pytest.param(b"", "9" * 5000, 1.6, id="a number of thousands of digits"),
+        pytest.param(b'{"details": {"retryAfterSeconds": -5}}', "", 0.8, id="less than nothing"),
     ],
 )
 def test_retry_after(body: bytes, header: str, seconds: float) -> None:

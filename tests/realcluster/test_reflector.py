@@ -162,7 +162,9 @@ def test_rights_in_one_namespace(real_cluster: RealCluster, namespace: str, capl
         await until(lambda: Kind.POD in watched.snapshot.listed)
         assert watched.snapshot.unavailable == {Kind.NAMESPACE, Kind.ENDPOINTS}
 
+    caplog.set_level(logging.INFO, logger="headlessdns")
     converse(kubeconfig, talk, namespace)
+    assert f"pods in namespace {namespace}: the API server grants list and watch now" in caplog.messages
     [warning] = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert f'cannot watch resource "pods" in API group "" in the namespace "{namespace}"' in warning
     rule = '{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}'

@@ -262,6 +262,34 @@ def test_optional_rights_may_be_missing(cluster: RealCluster, space: str) -> Non
         assert f'resources: ["{resource}"]' in warnings[0]
 
 
+def test_rights_that_are_granted_later(cluster: RealCluster, space: str) -> None:
+    """A binding that is made while the server runs is noticed: pod address names and empty namespaces then answer."""
+    cluster.kubectl("create", "serviceaccount", "late", "-n", space)
+    required = "services,endpointslices.discovery.k8s.io"
+    optional = "pods,namespaces,statefulsets.apps"
+    for role, resources in ((f"first-{space}", required), (f"later-{space}", optional)):
+        cluster.kubectl("create", "clusterrole", role, "--verb=list,watch", f"--resource={resources}")
+
+    def bind(role: str) -> None:
+        account = f"--serviceaccount={space}:late"
+        cluster.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", account)
+
+    bind(f"first-{space}")
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"empty-{space}"}})
+    cluster.create_all([headless(space), slice_of(space, "db", {"db-0": "10.27.0.1"}), pod(space, "10.27.0.1")])
+    address_name = f"10-27-0-1.{space}.pod.cluster.local"
+    with Serve("--kubeconfig", cluster.service_account_kubeconfig(space, "late")) as serve:
+        becomes(serve, f"db-0.db.{space}.svc.cluster.local", "A", ("NOERROR", ["10.27.0.1"]), deadline_s=30)
+        becomes(serve, address_name, "A", ("NXDOMAIN", []), deadline_s=30)
+        becomes(serve, f"empty-{space}.svc.cluster.local", "A", ("NXDOMAIN", []), deadline_s=30)
+        bind(f"later-{space}")
+        becomes(serve, address_name, "A", ("NOERROR", ["10.27.0.1"]), deadline_s=45)  # asked again every 30 s at most
+        becomes(serve, f"empty-{space}.svc.cluster.local", "A", ("NOERROR", []), deadline_s=45)
+        wait_until(lambda: "statefulsets: the API server grants" in serve.log.read_text(), "the last right", 45)
+        for resource in ("pods", "namespaces", "statefulsets"):
+            assert serve.log.read_text().count(f"info    {resource}: the API server grants list and watch now") == 1
+
+
 def test_without_the_required_rights_nothing_is_denied(cluster: RealCluster, space: str) -> None:
     """Where Services are forbidden every name stays SERVFAIL with EDE 14, and a forwarder can turn elsewhere."""
     cluster.kubectl("create", "serviceaccount", "nobody", "-n", space)

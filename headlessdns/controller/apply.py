@@ -1,0 +1,533 @@
+"""Carries plans out: one request an action, each with preconditions, so that a late one can do no harm.
+
+Deletions and updates name the UID and the resourceVersion that the plan was made from, creations collide by name. What
+the API refuses is told as the reference tells it (S49). I/O: the client it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+
+from headlessdns.cluster.client import Answer
+from headlessdns.controller import revisions
+from headlessdns.controller.actions import (
+    Action,
+    AdoptPod,
+    AdoptRevision,
+    CreateClaim,
+    CreatePod,
+    CreateRevision,
+    DeletePod,
+    DeleteRevision,
+    GrowClaim,
+    Refuse,
+    ReleasePod,
+    RenumberRevision,
+    SetClaimOwners,
+    Slot,
+    Step,
+    Tell,
+    UpdatePod,
+)
+from headlessdns.controller.events import NORMAL, WARNING, Api, Recorder
+from headlessdns.controller.model import Json, Metadata, SetKind, StatefulSet
+from headlessdns.controller.observed import Observed, Watched
+from headlessdns.controller.plan import Plan
+from headlessdns.controller.queue import TokenBucket
+from headlessdns.errors import HeadlessDNSError
+
+MAX_BATCH = 500
+UPDATE_TRIES = 4
+MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
+
+
+class WriteError(HeadlessDNSError):
+    """The API refused a request.
+
+    Attributes:
+        status: The HTTP status.
+        reason: The machine-readable reason, such as AlreadyExists.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(message)
+
+
+class NotLeaderError(HeadlessDNSError):
+    """The lease could have run out: nothing more is written."""
+
+
+class SlotError(HeadlessDNSError):
+    """What went wrong for one pod or more; already told in events."""
+
+
+class CollisionError(HeadlessDNSError):
+    """The name of a new revision is taken by another one: the collision count is to grow (S24)."""
+
+
+class _Failure(msgspec.Struct):
+    """metav1.Status."""
+
+    message: str | None = ""
+    reason: str | None = ""
+
+
+class _Headed(msgspec.Struct):
+    metadata: Metadata
+
+
+_FAILURE = msgspec.json.Decoder(_Failure)
+_HEADED = msgspec.json.Decoder(_Headed)
+
+
+class Counts(NamedTuple):
+    """What was asked of the API, by kind of action and outcome."""
+
+    done: dict[tuple[str, str], int]
+
+    def add(self, action: str, result: str) -> None:
+        """Count one."""
+        self.done[action, result] = self.done.get((action, result), 0) + 1
+
+
+def collection(kind: str, namespace: str) -> str:
+    """Return the path of all objects of *kind* in *namespace*."""
+    if kind in (SetKind.STATEFUL_SET.value, SetKind.ORDINAL_SET.value):
+        set_kind = SetKind(kind)
+        return f"/apis/{set_kind.api_version}/namespaces/{namespace}/{set_kind.plural}"
+    root, plural = _COLLECTIONS[kind]
+    return f"{root}/namespaces/{namespace}/{plural}"
+
+
+_COLLECTIONS = {
+    "Pod": ("/api/v1", "pods"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
+}
+
+
+class Applier:
+    """Sends what plans ask for."""
+
+    def __init__(
+        self,
+        api: Api,
+        observed: Observed,
+        bucket: TokenBucket,
+        recorder: Recorder,
+        write_timeout_s: Callable[[], float],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            api: The API server.
+            observed: Is told of every write.
+            bucket: Limits requests.
+            recorder: Writes events.
+            write_timeout_s: How long a write that begins now may take; 0 where none may begin.
+        """
+        self.counts = Counts({})
+        self._api = api
+        self._observed = observed
+        self._bucket = bucket
+        self._recorder = recorder
+        self._write_timeout_s = write_timeout_s
+
+    # A plan
+
+    async def prepare(self, set: StatefulSet, plan: Plan) -> None:
+        """Do what comes before pods: adopt, give up, and write the present template down.
+
+        Raises:
+            WriteError: The API refused something.
+            CollisionError: The revision's name is taken.
+            ClusterError: The API did not answer.
+        """
+        if plan.adopt or any(isinstance(action, AdoptPod) for action in plan.claim_pods):
+            await self._check_still_there(set)
+        for adoption in plan.adopt:
+            await self._adopt_revision(set, adoption)
+        errors = []
+        for action in plan.claim_pods:
+            try:
+                await (self._adopt(set, action) if isinstance(action, AdoptPod) else self._release(set, action))
+            except WriteError as error:
+                errors.append(str(error))
+        if errors:
+            raise SlotError(aggregate(errors))
+        if isinstance(plan.revision, CreateRevision):
+            await self._create_revision(set, plan.revision)
+        elif plan.revision is not None:
+            await self._renumber(set, plan.revision)
+
+    async def run(self, set: StatefulSet, steps: Sequence[Step], deleted: list[DeletePod]) -> None:
+        """Carry *steps* out, and note in *deleted* which pods were deleted.
+
+        Raises:
+            SlotError: A step failed; those behind it were not begun.
+        """
+        for step in steps:
+            if step.is_burst:
+                await self._run_burst(set, step.slots, deleted)
+            else:
+                for slot in step.slots:
+                    await self._run_slot(set, slot, deleted)
+
+    async def _run_burst(self, set: StatefulSet, slots: Sequence[Slot], deleted: list[DeletePod]) -> None:
+        """Carry slots out in batches of 1, 2, 4 and so on; one that fails ends it behind its batch (S35)."""
+        begun, size = 0, 1
+        while begun < len(slots):
+            batch = slots[begun : begun + size]
+            results = await asyncio.gather(
+                *(self._run_slot(set, slot, deleted) for slot in batch), return_exceptions=True
+            )
+            errors = [result for result in results if isinstance(result, BaseException)]
+            for error in errors:
+                if not isinstance(error, HeadlessDNSError):
+                    raise error
+            if errors:
+                raise SlotError(aggregate([str(error) for error in errors])) from errors[0]
+            begun += len(batch)
+            size = min(size * 2, MAX_BATCH)
+
+    async def _run_slot(self, set: StatefulSet, slot: Slot, deleted: list[DeletePod]) -> None:
+        """Carry one slot out. Every claim is tried before the slot fails for the lack of one.
+
+        Raises:
+            SlotError: Something was refused.
+        """
+        missing: list[str] = []
+        refusal: Refuse | None = None
+        for action in slot:
+            if isinstance(action, CreateClaim):
+                try:
+                    await self._create_claim(set, action)
+                except WriteError as error:
+                    missing.append(f"failed to create PVC {action.manifest['metadata']['name']}: {error}")
+            elif isinstance(action, Refuse):
+                missing.append(action.reason)
+                refusal = action
+            elif missing:
+                break
+            else:
+                await self._do(set, action, deleted)
+        if missing:
+            message = aggregate(missing)
+            verb = refusal.verb if refusal else _verb_of(slot)
+            if verb:
+                self._tell_of_pod(set, verb, _pod_name_of(slot), message)
+            raise SlotError(message)
+
+    async def _do(self, set: StatefulSet, action: Action, deleted: list[DeletePod]) -> None:
+        if isinstance(action, DeletePod):
+            await self._delete(set, action)
+            deleted.append(action)
+            return
+        handler = self._HANDLERS[type(action)]
+        await handler(self, set, action)
+
+    # Pods
+
+    async def _create_pod(self, set: StatefulSet, action: CreatePod) -> None:
+        name = action.manifest["metadata"]["name"]
+        try:
+            await self._write(set, "create", "POST", Watched.POD, collection("Pod", set.namespace), action.manifest)
+        except WriteError as error:
+            if error.reason != "AlreadyExists":
+                self._tell_of_pod(set, "Create", name, str(error))
+            elif (owner := self._foreign_owner(set, name)) is not None:
+                self._recorder.tell(
+                    set,
+                    WARNING,
+                    "NameConflict",
+                    f"Pod {name} exists and belongs to {owner}; delete or rename it, then it is created here",
+                )
+            raise SlotError(str(error)) from error
+        self._tell_of_pod(set, "Create", name)
+
+    def _foreign_owner(self, set: StatefulSet, name: str) -> str | None:
+        """Return whose pod has the name *name*, None where it is ours or we have not seen it."""
+        pod = self._observed.pod(set.namespace, name)
+        if pod is None:
+            return None
+        owner = pod.metadata.controller()
+        if owner is None:
+            return "nobody"
+        return None if owner.uid == set.metadata.uid else f"{owner.kind} {owner.name}"
+
+    async def _delete(self, set: StatefulSet, action: DeletePod) -> None:
+        pod = action.pod
+        try:
+            await self._delete_object(set, Watched.POD, "Pod", pod.metadata)
+        except WriteError as error:
+            if error.status != 409:  # it has changed since it was seen: the next plan knows more
+                self._tell_of_pod(set, "Delete", pod.name, str(error))
+            raise SlotError(str(error)) from error
+        self._tell_of_pod(set, "Delete", pod.name)
+
+    async def _update_pod(self, set: StatefulSet, action: UpdatePod) -> None:
+        pod = action.pod
+        try:
+            if action.labels or action.claim_volumes:
+                await self._rewrite_pod(set, action)
+        except WriteError as error:
+            self._tell_of_pod(set, "Update", pod.name, str(error))
+            raise SlotError(str(error)) from error
+        self._tell_of_pod(set, "Update", pod.name)
+
+    async def _rewrite_pod(self, set: StatefulSet, action: UpdatePod) -> None:
+        path = f"{collection('Pod', set.namespace)}/{action.pod.name}"
+        for attempt in range(UPDATE_TRIES):
+            raw = json.loads((await self._send(set, "read", "GET", path)).body)
+            if raw["metadata"].get("uid") != action.pod.metadata.uid:
+                raise WriteError(409, "Conflict", f'pods "{action.pod.name}" is another pod by now')
+            raw["metadata"]["labels"] = {**(raw["metadata"].get("labels") or {}), **action.labels}
+            taken = {volume["name"] for volume in action.claim_volumes}
+            others = [volume for volume in raw["spec"].get("volumes") or () if volume["name"] not in taken]
+            if action.claim_volumes:
+                raw["spec"]["volumes"] = [*action.claim_volumes, *others]
+            try:
+                await self._write(set, "update", "PUT", Watched.POD, path, raw)
+                return
+            except WriteError as error:
+                if error.status != 409 or attempt + 1 == UPDATE_TRIES:
+                    raise
+            await asyncio.sleep(0.01 * 5**attempt)
+
+    # Claims
+
+    async def _create_claim(self, set: StatefulSet, action: CreateClaim) -> None:
+        name, pod_name = action.manifest["metadata"]["name"], action.pod_name
+        path = collection("PersistentVolumeClaim", set.namespace)
+        try:
+            await self._write(set, "create", "POST", Watched.CLAIM, path, action.manifest)
+        except WriteError as error:
+            if error.reason != "AlreadyExists":
+                message = f"Create Claim {name} for Pod {pod_name} in {set.kind.value} {set.name} failed error: {error}"
+                self._recorder.tell(set, WARNING, "FailedCreate", message)
+            raise
+        message = f"Create Claim {name} Pod {pod_name} in {set.kind.value} {set.name} success"
+        self._recorder.tell(set, NORMAL, "SuccessfulCreate", message)
+
+    async def _set_claim_owners(self, set: StatefulSet, action: SetClaimOwners) -> None:
+        owners = msgspec.to_builtins(action.owners)
+        try:
+            await self._patch_claim(set, action.claim.metadata, {"metadata": {"ownerReferences": list(owners)}})
+        except WriteError as error:
+            message = f"could not update claim {action.claim.name} for delete policy ownerRefs: {error}"
+            self._tell_of_pod(set, "Update", action.pod_name, message)
+            raise SlotError(message) from error
+
+    async def _grow_claim(self, set: StatefulSet, action: GrowClaim) -> None:
+        requests = {"requests": {"storage": action.storage}}
+        name = action.claim.name
+        try:
+            await self._patch_claim(set, action.claim.metadata, {"spec": {"resources": requests}})
+        except WriteError as error:
+            message = f"Claim {name} cannot grow to {action.storage}: {error}"
+            self._recorder.tell(set, WARNING, "FailedClaimGrowth", message)
+            raise SlotError(message) from error
+        self._recorder.tell(set, NORMAL, "ClaimGrowth", f"Claim {name} asks for {action.storage} now")
+
+    async def _patch_claim(self, set: StatefulSet, metadata: Metadata, patch: Json) -> None:
+        path = f"{collection('PersistentVolumeClaim', set.namespace)}/{metadata.name}"
+        await self._write(set, "update", "PATCH", Watched.CLAIM, path, _guarded(metadata, patch), MERGE)
+
+    # Ownership and history
+
+    async def _check_still_there(self, set: StatefulSet) -> None:
+        """Ask the API itself whether *set* may adopt: what was seen may be old (S18)."""
+        path = f"{collection(set.kind.value, set.namespace)}/{set.name}"
+        metadata = _HEADED.decode((await self._send(set, "read", "GET", path)).body).metadata
+        where = f"{set.namespace}/{set.name}"
+        if metadata.uid != set.metadata.uid:
+            raise SlotError(
+                f"original {set.kind.value} {where} is gone: got uid {metadata.uid}, wanted {set.metadata.uid}"
+            )
+        if metadata.deletion_timestamp is not None:
+            raise SlotError(f"{where} has just been deleted at {metadata.deletion_timestamp}")
+
+    async def _adopt_revision(self, set: StatefulSet, action: AdoptRevision) -> None:
+        metadata = action.revision.metadata
+        patch = {"metadata": {"uid": metadata.uid, "ownerReferences": [msgspec.to_builtins(set.reference())]}}
+        path = f"{collection('ControllerRevision', set.namespace)}/{metadata.name}"
+        await self._write(set, "adopt", "PATCH", Watched.REVISION, path, patch, STRATEGIC)
+
+    async def _adopt(self, set: StatefulSet, action: AdoptPod) -> None:
+        metadata = action.pod.metadata
+        patch = {"metadata": {"uid": metadata.uid, "ownerReferences": [msgspec.to_builtins(set.reference())]}}
+        path = f"{collection('Pod', set.namespace)}/{metadata.name}"
+        await self._write(set, "adopt", "PATCH", Watched.POD, path, patch, STRATEGIC)
+
+    async def _release(self, set: StatefulSet, action: ReleasePod) -> None:
+        metadata = action.pod.metadata
+        ours = {"$patch": "delete", "uid": set.metadata.uid}
+        patch = {"metadata": {"uid": metadata.uid, "ownerReferences": [ours]}}
+        path = f"{collection('Pod', set.namespace)}/{metadata.name}"
+        try:
+            await self._write(set, "release", "PATCH", Watched.POD, path, patch, STRATEGIC)
+        except WriteError as error:
+            if error.status not in (404, 422):  # gone, or not ours any more
+                raise
+
+    async def _create_revision(self, set: StatefulSet, action: CreateRevision) -> None:
+        path = collection("ControllerRevision", set.namespace)
+        try:
+            await self._write(set, "create", "POST", Watched.REVISION, path, action.manifest)
+        except WriteError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            there = await self._send(set, "read", "GET", f"{path}/{action.manifest['metadata']['name']}")
+            if revisions.encode(json.loads(there.body).get("data")) != revisions.encode(action.manifest["data"]):
+                raise CollisionError(str(error)) from error
+
+    async def _renumber(self, set: StatefulSet, action: RenumberRevision) -> None:
+        metadata = action.revision.metadata
+        path = f"{collection('ControllerRevision', set.namespace)}/{metadata.name}"
+        patch = _guarded(metadata, {"revision": action.number})
+        await self._write(set, "update", "PATCH", Watched.REVISION, path, patch, MERGE)
+
+    async def forget(self, set: StatefulSet, actions: Sequence[DeleteRevision]) -> None:
+        """Delete revisions beyond the limit.
+
+        Raises:
+            WriteError: One cannot be deleted.
+        """
+        for action in actions:
+            await self._delete_object(set, Watched.REVISION, "ControllerRevision", action.revision.metadata)
+
+    async def write_status(self, set: StatefulSet, status: Json) -> None:
+        """Write *status* over what *set* had.
+
+        Raises:
+            WriteError: The set has changed since it was seen, or the API refuses.
+        """
+        kind = Watched(set.kind.value)
+        path = f"{collection(set.kind.value, set.namespace)}/{set.name}/status"
+        await self._write(set, "status", "PATCH", kind, path, _guarded(set.metadata, {"status": status}), MERGE)
+
+    # Requests
+
+    async def _delete_object(self, set: StatefulSet, kind: Watched, name: str, metadata: Metadata) -> None:
+        """Delete an object as it was seen. One that is gone already is deleted."""
+        path = f"{collection(name, set.namespace)}/{metadata.name}"
+        preconditions = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        try:
+            await self._send(set, "delete", "DELETE", path, body)
+        except WriteError as error:
+            if error.status != 404:
+                raise
+        self._observed.expect(set.key, kind, metadata, is_deletion=True)
+
+    async def _write(
+        self,
+        set: StatefulSet,
+        verb: str,
+        method: str,
+        kind: Watched,
+        path: str,
+        body: Json,
+        content_type: str = "application/json",
+    ) -> None:
+        """Send a write and note that it is to be seen."""
+        answer = await self._send(set, verb, method, path, body, content_type)
+        self._observed.expect(set.key, kind, _HEADED.decode(answer.body).metadata)
+
+    async def _send(
+        self,
+        set: StatefulSet,
+        verb: str,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send a request when it is its turn, if we may still write then.
+
+        Raises:
+            NotLeaderError: We may not.
+            WriteError: The API refused.
+            ClusterError: It did not answer.
+        """
+        await self._bucket.take()
+        timeout_s = self._write_timeout_s()
+        if timeout_s <= 0:
+            raise NotLeaderError("not the leader any more")
+        try:
+            answer = await self._api.request(method, path, body, content_type=content_type, timeout_s=timeout_s)
+        except HeadlessDNSError:
+            self.counts.add(verb, "unanswered")
+            raise
+        if answer.status < 300:
+            self.counts.add(verb, "done")
+            return answer
+        failure = read_failure(answer)
+        self.counts.add(verb, failure.reason or str(answer.status))
+        raise failure
+
+    # Events
+
+    def _tell_of_pod(self, set: StatefulSet, verb: str, name: str, error: str = "") -> None:
+        """Write the event of a pod that was, or could not be, created, updated or deleted (S49)."""
+        what = f"{verb} Pod {name} in {set.kind.value} {set.name}"
+        if error:
+            self._recorder.tell(set, WARNING, f"Failed{verb}", f"{what} failed error: {error}")
+        else:
+            self._recorder.tell(set, NORMAL, f"Successful{verb}", f"{what} successful")
+
+    async def _tell(self, set: StatefulSet, action: Tell) -> None:
+        self._recorder.tell(set, WARNING, action.reason, action.message)
+
+    _HANDLERS: ClassVar[dict[type, Callable[[Any, StatefulSet, Any], Awaitable[None]]]] = {
+        CreatePod: _create_pod,
+        UpdatePod: _update_pod,
+        SetClaimOwners: _set_claim_owners,
+        GrowClaim: _grow_claim,
+        Tell: _tell,
+    }
+
+
+def _guarded(metadata: Metadata, patch: Json) -> Json:
+    """Return *patch* with the preconditions that the object is the one that was seen, unchanged."""
+    seen = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+    return {**patch, "metadata": {**patch.get("metadata", {}), **seen}}
+
+
+def read_failure(answer: Answer) -> WriteError:
+    """Return what the API says in an *answer* that is no success."""
+    try:
+        failure = _FAILURE.decode(answer.body)
+    except msgspec.MsgspecError:
+        failure = _Failure(answer.body[:200].decode(errors="replace"))
+    return WriteError(answer.status, failure.reason or "", failure.message or f"HTTP {answer.status}")
+
+
+def aggregate(messages: Sequence[str]) -> str:
+    """Return several errors as the reference shows them: each once, in brackets where there is more than one."""
+    distinct = list(dict.fromkeys(messages))
+    return distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
+
+
+def _verb_of(slot: Slot) -> str:
+    """Return what a slot was to do with its pod, as events say it; nothing where only claims were missing."""
+    for action in slot:
+        if isinstance(action, CreatePod):
+            return "Create"
+        if isinstance(action, UpdatePod):
+            return "Update"
+    return ""
+
+
+def _pod_name_of(slot: Slot) -> str:
+    for action in slot:
+        if isinstance(action, CreateClaim | Refuse):
+            return action.pod_name
+    return ""
