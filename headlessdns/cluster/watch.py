@@ -320,9 +320,14 @@ class ListWatch:
         self._refusals = 0
         self._opened_s: float | None = None
 
+    @property
+    def resource(self) -> Resource:
+        """Where the kind is found in the API."""
+        return self._codec.resource
+
     def request(self) -> Request:
         """Return what to ask now."""
-        resource = self._codec.resource
+        resource = self.resource
         root = "/apis" if "/" in resource.group_version else "/api"
         scope = f"/namespaces/{self.namespace}" if self.namespace is not None else ""
         path = f"{root}/{resource.group_version}{scope}/{resource.plural}"

@@ -108,6 +108,6 @@ def _explain(address: tuple[str, int], error: OSError) -> str:
         return f"cannot serve {where}: another program is there; choose another port with --http, or --http off"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"cannot serve {where}: ports below 1024 need a right that this user lacks; choose another with --http"
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in (errno.EADDRNOTAVAIL, None):  # asyncio of Python 3.13 keeps the number to itself
         return f"cannot serve {where}: this machine has no such address; choose another with --http"
     return f"cannot serve {where}: {error.strerror}; choose another address with --http"

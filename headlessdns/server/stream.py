@@ -9,7 +9,6 @@ TCP, the feed. Started as ``python -m headlessdns.server.stream FD``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import math
 import resource
@@ -283,8 +282,8 @@ async def serve(feed: Feed) -> None:
     server.sweep()
     while not gone.done():
         feed.report(server.counters)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(gone), REPORT_INTERVAL_S)
+        await asyncio.wait([gone], timeout=REPORT_INTERVAL_S)
+    gone.result()
 
 
 def _connections(wanted: int) -> int:

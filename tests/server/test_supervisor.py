@@ -179,6 +179,24 @@ def test_a_worker_binds_when_its_table_is_complete() -> None:
             process.kill()
 
 
+def test_a_stream_worker_leaves_without_a_word() -> None:
+    """A stream worker that has reported for a while ends with exit code 0 and says nothing when its feed ends."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "headlessdns.server.stream", str(theirs.fileno())]
+    with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE) as process:
+        try:
+            theirs.close()
+            ours.settimeout(DEADLINE_S)
+            ours.sendall(framing.encode(FrameKind.SETUP, Setup(IDENTITY, ())) + framing.encode(FrameKind.COMPLETE))
+            for _ in range(4):  # reports in an interval each, the wait between them given up as often
+                assert ours.recv(10_000)
+            ours.close()
+            _, said = process.communicate(timeout=DEADLINE_S)
+            assert (process.returncode, said) == (0, b"")
+        finally:
+            process.kill()
+
+
 def test_workers_find_modules_where_we_do(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A file in the working directory is not taken for a module of the program."""
     folder = tmp_path_factory.mktemp("cwd")
