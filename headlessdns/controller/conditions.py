@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from headlessdns.controller.actions import Wait, WaitKind
 from headlessdns.controller.explain import Trouble, next_age_step_s, show_age, trouble_in
-from headlessdns.controller.model import Json, Pod, StatefulSet, Status, read_time
+from headlessdns.controller.model import Json, Pod, StatefulSet, Status
 from headlessdns.controller.observed import Service
 
 AVAILABLE, PROGRESSING, STALLED, NAMES = "Available", "Progressing", "Stalled", "NamesServed"
@@ -51,18 +51,17 @@ def notes(
     error: str,
     pods: Mapping[str, Pod],
     service: Service | None,
+    progress_s: float,
     now_s: float,
 ) -> Notes:
     """Return what is to be said about *set*; the arguments are those of `sync.Observer`."""
     before = {condition.get("type"): condition for condition in set.conditions}
     faults = name_faults(set, pods, service)
-    progress_s = _progress_s(set, status, before, now_s)
     trouble = trouble_in(wait, now_s) if wait is not None else None
     stalled, again_s = _stalled(wait, trouble, error, now_s)
     progressing, deadline_in_s = _progressing(set, status, now_s - progress_s)
     states = [_available(set, status), progressing, stalled, _names(faults)]
     made = [_condition(state, before.get(state.type), set.generation, now_s) for state in states]
-    made[1]["lastUpdateTime"] = _show_time(progress_s)
     others = tuple(condition for condition in set.conditions if condition.get("type") not in OURS)
     waits = [wait_s for wait_s in (again_s, deadline_in_s) if wait_s is not None]
     return Notes((*others, *made), tuple(faults), min(waits, default=None))
@@ -102,15 +101,19 @@ def is_complete(set: StatefulSet, status: Status) -> bool:
     return len(counts) == 1 and status.updated_replicas >= set.replicas - min(set.partition, set.replicas)
 
 
-def _progress_s(set: StatefulSet, status: Status, before: Mapping[str | None, Json], now_s: float) -> float:
-    """Return when the last step forward was made, Unix time."""
-    old = set.status
-    has_moved = old.observed_generation != status.observed_generation or any(
-        getattr(old, field) != getattr(status, field)
-        for field in ("replicas", "ready_replicas", "available_replicas", "updated_replicas", "update_revision")
+def has_moved(old: Status, new: Status) -> bool:
+    """Tell whether *new* is a step forward, or at least another one."""
+    return any(
+        getattr(old, field) != getattr(new, field)
+        for field in (
+            "observed_generation",
+            "replicas",
+            "ready_replicas",
+            "available_replicas",
+            "updated_replicas",
+            "update_revision",
+        )
     )
-    known = before.get(PROGRESSING, {}).get("lastUpdateTime")
-    return now_s if has_moved or not known else read_time(known)
 
 
 def _progressing(set: StatefulSet, status: Status, idle_s: float) -> tuple[_State, float | None]:

@@ -323,8 +323,6 @@ class Election:
         """Lead no more, and stand no more. `request` gives what is needed to let the next one begin at once."""
         self._is_resigning = True
         self.deadline_s = float("-inf")
-        # What was in order to write is, if the Lease is not ours, no more so.
-        self._writes_next = self._writes_next and self.holder == self.identity and self._lease is not None
 
 
 def micro_time(us: int) -> str:

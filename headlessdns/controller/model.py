@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from headlessdns.cluster.objects import Key
 from headlessdns.cluster.selectors import Requirement, Selector
 
 Json = dict[str, Any]
@@ -88,6 +89,11 @@ class Metadata(msgspec.Struct, rename="camel", gc=False):
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
     owner_references: tuple[OwnerReference, ...] | None = None
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return Key(self.namespace, self.name)
 
     def controller(self) -> OwnerReference | None:
         """Return the reference to the managing controller."""

@@ -233,7 +233,7 @@ class Observed:
 
     # Giving out
 
-    def keys(self) -> list[SetKey]:
+    def set_keys(self) -> list[SetKey]:
         """Return every set."""
         return list(self._set_keys.values())
 
@@ -251,7 +251,7 @@ class Observed:
         if record is None:
             return None
         assert isinstance(record, SetRecord)
-        return _parse(record.octets)
+        return _parse(record.octets, key.kind)
 
     def pods(self, set: StatefulSet) -> list[Pod]:
         """Return the pods that *set* owns, and the orphans of its namespace."""
@@ -317,6 +317,9 @@ class Observed:
 
 
 @lru_cache(maxsize=_PARSED_SETS)
-def _parse(octets: bytes) -> StatefulSet:
-    """Return the set in *octets*; they hold the resourceVersion, so equal octets are the same state of one set."""
-    return read_set(msgspec.json.decode(octets))
+def _parse(octets: bytes, kind: SetKind) -> StatefulSet:
+    """Return the set in *octets*; they hold the resourceVersion, so equal octets are the same state of one set.
+
+    Members of a list of a built-in kind come without their kind.
+    """
+    return read_set({"kind": kind.value, **msgspec.json.decode(octets)})

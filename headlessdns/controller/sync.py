@@ -8,16 +8,17 @@ are not seen yet is put aside until they are, deletions included; the event that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from headlessdns.controller.actions import DeletePod, Wait
 from headlessdns.controller.apply import Applier, CollisionError, NotLeaderError, WriteError
-from headlessdns.controller.conditions import Notes
+from headlessdns.controller.conditions import Notes, has_moved
 from headlessdns.controller.events import WARNING, Recorder
 from headlessdns.controller.model import Json, Pod, SetKey, SetKind, StatefulSet, Status
 from headlessdns.controller.observed import Observed, Service
@@ -41,6 +42,7 @@ class Observer(Protocol):
         error: str,
         pods: Mapping[str, Pod],
         service: Service | None,
+        progress_s: float,
         now_s: float,
     ) -> Notes:
         """Return what is to be said.
@@ -52,6 +54,7 @@ class Observer(Protocol):
             error: What went wrong in this sync; empty where nothing did.
             pods: The pods of its names, whoever owns them.
             service: The governing Service, where it exists.
+            progress_s: When the last step was made, as far as this process has seen; Unix time.
             now_s: Unix time.
         """
 
@@ -77,7 +80,6 @@ class Syncer:
     """The workers of the queue.
 
     Attributes:
-        is_paused: Keys stay in the queue: we are not the leader, or nothing is listed yet.
         kinds: What is reconciled.
     """
 
@@ -90,7 +92,7 @@ class Syncer:
         observe: Observer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; `work` runs one worker.
+        """Prepare; `working` begins.
 
         Args:
             observed: What is seen.
@@ -108,12 +110,35 @@ class Syncer:
         self._recorder = recorder
         self._observe = observe
         self._clock = clock
+        self._idle: set[asyncio.Task[None]] = set()  # workers that wait for a key
+        self._progress_s: dict[SetKey, float] = {}
         self._told: dict[SetKey, frozenset[tuple[str, str]]] = {}
 
-    async def work(self) -> None:
-        """Sync one set after the other until cancelled."""
-        while True:
-            key = await self._queue.get()
+    @contextlib.asynccontextmanager
+    async def working(self, count: int) -> AsyncIterator[None]:
+        """Let *count* workers sync one set after the other for as long as the context is open.
+
+        Its end waits for the syncs that have begun.
+        """
+        is_over = asyncio.Event()
+        workers = [asyncio.create_task(self._work(is_over), name=f"sync worker {number}") for number in range(count)]
+        try:
+            yield
+        finally:
+            is_over.set()
+            for worker in list(self._idle):
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, is_over: asyncio.Event) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in one
+        while not is_over.is_set():
+            self._idle.add(task)
+            try:
+                key = await self._queue.get()
+            finally:
+                self._idle.discard(task)
             started_s = time.perf_counter()
             try:
                 await self._sync_safely(key)
@@ -166,6 +191,7 @@ class Syncer:
 
     def _forget(self, key: SetKey) -> None:
         self._told.pop(key, None)
+        self._progress_s.pop(key, None)
         self.metrics.waiting_since_s.pop(key, None)
         self.metrics.unavailable.pop(key, None)
 
@@ -235,6 +261,11 @@ class Syncer:
     def _notes(self, set: StatefulSet, made: Plan, status: Status, error: HeadlessDNSError | None) -> Notes:
         if self._observe is None:
             return Notes(set.conditions)
+        now_s = self._clock()
+        # The API server keeps no time of the last step in a StatefulSet, so a new leader counts anew.
+        if has_moved(set.status, status):
+            self._progress_s[set.key] = now_s
+        self._progress_s.setdefault(set.key, now_s)
         names = (f"{set.name}-{ordinal}" for ordinal in set.ordinals())
         found = ((name, self._observed.pod(set.namespace, name)) for name in names)
         return self._observe(
@@ -244,7 +275,8 @@ class Syncer:
             str(error) if error else "",
             {name: pod for name, pod in found if pod is not None},
             self._observed.service(set.namespace, set.service_name) if set.service_name else None,
-            self._clock(),
+            self._progress_s[set.key],
+            now_s,
         )
 
     def _warn(self, set: StatefulSet, notes: Notes) -> None:
@@ -262,10 +294,3 @@ class Syncer:
             self.metrics.waiting_since_s.pop(set.key, None)
         else:
             self.metrics.waiting_since_s.setdefault(set.key, self._clock())
-
-
-async def run_workers(syncer: Syncer, count: int) -> None:
-    """Run *count* workers until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(count):
-            tasks.create_task(syncer.work(), name=f"sync worker {number}")

@@ -442,9 +442,9 @@ def _claim_templates(templates: list[Json]) -> Iterator[_Broken]:
             yield f"{where}.spec.accessModes", None, _NEEDED
         storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
         if storage is None:
-            yield f"{where}.spec.resources[storage]", None, _NEEDED
+            yield f"{where}.spec.resources.requests.storage", None, _NEEDED
         elif not _is_above_zero(storage):
-            yield f"{where}.spec.resources[storage]", storage, _STORAGE
+            yield f"{where}.spec.resources.requests.storage", storage, _STORAGE
 
 
 def _is_above_zero(quantity: int | str) -> bool:

@@ -1,0 +1,292 @@
+"""The controller: watches, queue, syncs and election wired together. I/O: through its parts.
+
+Every replica watches; only the leader works the queue. A new leader begins with every set, so that what the last one
+left undone is done. The program does the same whatever woke it: a resync is not needed and there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, Protocol, cast
+
+import msgspec
+
+from headlessdns.cluster import follow, objects
+from headlessdns.cluster.follow import Follower, Watch
+from headlessdns.cluster.objects import Delete, Event, Forbid, Put, Replace
+from headlessdns.cluster.watch import Codec, ListWatch, WatchStatus
+from headlessdns.controller import conditions, model
+from headlessdns.controller.apply import Applier, collection
+from headlessdns.controller.election import Elector
+from headlessdns.controller.events import Api as WriteApi
+from headlessdns.controller.events import Recorder
+from headlessdns.controller.model import Claim, Json, Metadata, Pod, Revision, SetKey, SetKind
+from headlessdns.controller.observed import Object, Observed, Service, SetRecord, Watched
+from headlessdns.controller.queue import TokenBucket, WorkQueue
+from headlessdns.controller.sync import Syncer
+from headlessdns.errors import ClusterError
+
+log = logging.getLogger(__name__)
+
+WRITE_TIMEOUT_S = 10.0  # where nobody has to be elected
+FLUSH_S = 2.0  # for events that wait when we leave
+CANARY_S = 10.0  # a controller manager that is on sets observedGeneration long before
+CANARY_LOOK_S = 0.5
+CANARY_PREFIX = "headlessdns-canary-"
+REQUIRED = frozenset({Watched.POD, Watched.CLAIM, Watched.REVISION})
+
+
+class Api(follow.Api, WriteApi, Protocol):
+    """An API server to read and to write; `cluster.client.ApiClient` is one."""
+
+
+class _Headed(msgspec.Struct):
+    metadata: Metadata
+
+
+_HEADED = msgspec.json.Decoder(_Headed)
+
+
+def _read_set(octets: bytes | msgspec.Raw) -> SetRecord:
+    return SetRecord(_HEADED.decode(octets).metadata, bytes(octets))
+
+
+def _codec(struct: type, group_version: str, plural: str, read: Callable[[Any], Any] | None = None) -> Codec:
+    resource = objects.Resource(struct, group_version, plural, required=True)
+    return Codec(resource, read or msgspec.json.Decoder(struct).decode)
+
+
+CODECS: dict[Watched, Codec] = {
+    Watched.STATEFUL_SET: _codec(SetRecord, "apps/v1", "statefulsets", _read_set),
+    Watched.ORDINAL_SET: _codec(SetRecord, SetKind.ORDINAL_SET.api_version, "ordinalsets", _read_set),
+    Watched.POD: _codec(Pod, "v1", "pods", model.POD.decode),
+    Watched.CLAIM: _codec(Claim, "v1", "persistentvolumeclaims", model.CLAIM.decode),
+    Watched.REVISION: _codec(Revision, "apps/v1", "controllerrevisions", model.REVISION.decode),
+    Watched.SERVICE: _codec(Service, "v1", "services"),
+}
+_WITHOUT = {
+    Watched.STATEFUL_SET: "StatefulSets are not reconciled",
+    Watched.ORDINAL_SET: "OrdinalSets are not reconciled",
+    Watched.POD: "nothing is done",
+    Watched.CLAIM: "nothing is done",
+    Watched.REVISION: "nothing is done",
+    Watched.SERVICE: "whether governing Services fit is not known",
+}
+
+
+class Controller:
+    """Keeps the pods of sets as they are wanted.
+
+    Attributes:
+        observed: What is seen.
+        queue: Which sets want a sync.
+        syncer: The syncs, with their counters.
+        applier: Sends requests, with their counters.
+        recorder: Writes events.
+        elector: Decides whether we write; None where nobody else can.
+        statuses: How each watch is doing.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        namespaces: Iterable[str] = (),
+        statefulsets: Literal["auto", "always", "never"] = "always",
+        own_namespace: str = "default",
+        workers: int = 16,
+        qps: float = 50.0,
+        burst: int = 100,
+        elector: Callable[[Callable[[], None], Callable[[], None]], Elector] | None = None,
+    ) -> None:
+        """Prepare; `run` starts.
+
+        Args:
+            api: The API server.
+            namespaces: The only ones to reconcile; none means all.
+            statefulsets: Whether StatefulSets are reconciled, too. `auto` finds out whether somebody else does.
+            own_namespace: Where `auto` makes its canary.
+            workers: How many sets are synced at once.
+            qps: Requests a second in the long run; 0 for no limit.
+            burst: Requests at once.
+            elector: Makes an elector from what to call when writes may begin, and when they may not any more.
+        """
+        self._api = api
+        self._namespaces: list[str | None] = list(dict.fromkeys(namespaces)) or [None]
+        self._statefulsets = statefulsets
+        self._own_namespace = own_namespace
+        self._workers = workers
+        self.statuses: list[WatchStatus] = []
+        self.observed = Observed(time.monotonic)
+        self.queue: WorkQueue[SetKey] = WorkQueue(time.monotonic)
+        self.recorder = Recorder(api, time.monotonic)
+        self.elector = elector(self._gained, self._lost) if elector else None
+        bucket = TokenBucket(qps, burst, time.monotonic)
+        self.applier = Applier(api, self.observed, bucket, self.recorder, self._write_timeout_s)
+        self.syncer = Syncer(self.observed, self.queue, self.applier, self.recorder, conditions.notes)
+        self._listed = asyncio.Event()
+        self._leads = asyncio.Event()
+        self._follows = asyncio.Event()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether writes may begin now."""
+        return self._write_timeout_s() > 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that is needed is listed."""
+        return self._listed.is_set()
+
+    def _write_timeout_s(self) -> float:
+        return self.elector.write_timeout_s() if self.elector else WRITE_TIMEOUT_S
+
+    def _gained(self) -> None:
+        self._follows.clear()
+        self._leads.set()
+
+    def _lost(self) -> None:
+        self._leads.clear()
+        self._follows.set()
+
+    # Running
+
+    async def run(self, leave: asyncio.Event) -> None:
+        """Reconcile until *leave* is set; syncs that have begun are finished, and the lease is released."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self._follow(watch), name=f"watch {watch.name}") for watch in self._watches()]
+            running.append(tasks.create_task(self.recorder.run(), name="events"))
+            if self.elector is not None:
+                running.append(tasks.create_task(self.elector.run(), name="election"))
+            else:
+                self._leads.set()
+            leading = tasks.create_task(self._lead(), name="leader")
+            await leave.wait()
+            leading.cancel()
+            await asyncio.wait([leading])
+            if self.elector is not None:
+                await self.elector.release()
+            for task in running:
+                task.cancel()
+            await self.recorder.flush(FLUSH_S)
+
+    def _watches(self) -> list[Watch]:
+        """Return what is watched: every kind, in each namespace."""
+        watches = []
+        for kind in Watched:
+            if kind is Watched.STATEFUL_SET and self._statefulsets == "never":
+                continue
+            for namespace in self._namespaces:
+                core = ListWatch(cast(objects.Kind, kind), namespace, codec=CODECS[kind])
+                status = WatchStatus(cast(objects.Kind, kind), namespace, required=kind in REQUIRED)
+                self.statuses.append(status)
+                watches.append(Watch(core, status, _WITHOUT[kind]))
+        return watches
+
+    async def _follow(self, watch: Watch) -> None:
+        await Follower(self._api).follow(watch, self.take)
+
+    def take(self, events: list[Event]) -> None:
+        """Take events in and want a sync of the sets that they concern."""
+        for event in events:
+            kind = cast(Watched, event.kind)
+            keys: set[SetKey] = set()
+            if isinstance(event, Put):
+                keys = self.observed.put(kind, cast(Object, event.object))
+            elif isinstance(event, Delete):
+                keys = self.observed.delete(kind, event.key.namespace, event.key.name)
+            elif isinstance(event, Replace):
+                keys = self.observed.replace(kind, event.namespace, cast(list[Object], event.objects))
+            for key in keys:
+                self.queue.add(key)
+            if isinstance(event, Replace | Forbid):
+                self._see_whether_listed()
+
+    def _see_whether_listed(self) -> None:
+        """Let syncs begin once all that is required is listed, and the rest is listed or cannot be had."""
+        if not self._listed.is_set() and all(
+            status.listed or (status.forbidden and not status.required) for status in self.statuses
+        ):
+            self._listed.set()
+            log.info("ready: %d sets, %d pods", len(self.observed.set_keys()), self.observed.count(Watched.POD))
+
+    async def _lead(self) -> None:
+        """Work the queue while we lead."""
+        while True:
+            await self._listed.wait()
+            await self._leads.wait()
+            await self._choose_kinds()
+            for key in self.observed.set_keys():
+                self.queue.add(key)
+            async with self.syncer.working(self._workers):
+                await self._follows.wait()
+
+    # Who else reconciles StatefulSets
+
+    async def _choose_kinds(self) -> None:
+        """Find out whether StatefulSets are ours to reconcile."""
+        kinds = frozenset({SetKind.ORDINAL_SET})
+        if self._statefulsets == "always":
+            kinds |= {SetKind.STATEFUL_SET}
+        elif self._statefulsets == "auto":
+            reason = await self._rival()
+            if reason:
+                log.warning("only OrdinalSets are reconciled: %s", reason)
+            else:
+                log.info("StatefulSets are reconciled: nobody else does")
+                kinds |= {SetKind.STATEFUL_SET}
+        self.syncer.kinds = kinds
+
+    async def _rival(self) -> str:
+        """Return why StatefulSets are not ours, or nothing: a canary shows whether somebody else takes care of one."""
+        path = collection("StatefulSet", self._own_namespace)
+        manifest = _canary()
+        name = manifest["metadata"]["name"]
+        try:
+            answer = await self._api.request("POST", path, manifest)
+            if answer.status >= 300:
+                return (
+                    f"the canary StatefulSet cannot be created in {self._own_namespace} (HTTP {answer.status}); "
+                    "grant that, or say --statefulsets always or never"
+                )
+            try:
+                return await self._watch_canary(f"{path}/{name}")
+            finally:
+                await self._api.request("DELETE", f"{path}/{name}")
+        except ClusterError as error:
+            return f"the canary StatefulSet cannot be looked after: {error}"
+
+    async def _watch_canary(self, path: str) -> str:
+        until_s = time.monotonic() + CANARY_S
+        while time.monotonic() < until_s:
+            await asyncio.sleep(CANARY_LOOK_S)
+            answer = await self._api.request("GET", path)
+            if answer.status == 200 and msgspec.json.decode(answer.body).get("status", {}).get("observedGeneration"):
+                return (
+                    "the cluster's own StatefulSet controller is on; start kube-controller-manager with "
+                    "--controllers=*,-statefulset-controller to hand StatefulSets over"
+                )
+        return ""
+
+
+def _canary() -> Json:
+    """Return a StatefulSet that wants nothing."""
+    labels = {"app.kubernetes.io/name": "headlessdns-canary"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": CANARY_PREFIX + secrets.token_hex(4), "labels": labels},
+        "spec": {
+            "replicas": 0,
+            "serviceName": "",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "none", "image": "registry.k8s.io/pause:3.10"}]},
+            },
+        },
+    }
