@@ -1,5 +1,6 @@
-# All that is needed is Python 3.11 or newer and make: `make serve`, `make test`.
-# PYTHON=... chooses the Python of the virtual environment; ARGS=... is passed on to the command.
+# All that is needed is make and Python 3.11 or newer with its venv module: `make serve`, `make test`.
+# PYTHON=... chooses the Python of a virtual environment that is yet to be made (`make clean` removes one),
+# LISTEN=... the address of `make serve`; ARGS=... is passed on to the command.
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check fuzz bench peers clean
@@ -8,7 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+# Debian keeps knotd where only root looks.
+export PATH := $(PATH):/usr/sbin
+
+LISTEN := 127.0.0.1:1053
+PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 
 # The first Python that is new enough and has what makes virtual environments: on Debian that is a package of its own.
 define FIND_PYTHON
@@ -22,8 +27,8 @@ endef
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
 
-serve: $(STAMP)  ## Serve the examples on 127.0.0.1 port 1053
-	$(BIN)/headlessdns serve --manifests config/examples --listen 127.0.0.1:1053 $(ARGS)
+serve: $(STAMP)  ## Serve the examples on 127.0.0.1 port 1053, or on LISTEN=ADDRESS:PORT
+	$(BIN)/headlessdns serve --manifests config/examples --listen $(LISTEN) $(ARGS)
 
 test: $(STAMP)  ## Run all tests; those that need a missing tool skip and name it
 	$(BIN)/python -m pytest $(ARGS)
@@ -38,6 +43,10 @@ fuzz: $(STAMP)  ## Send 1,000,000 random and mutated packets
 	FUZZ_PACKETS=1000000 $(BIN)/python -m pytest --timeout=0 tests/fuzz $(ARGS)
 
 bench: $(STAMP)  ## Measure against Knot and CoreDNS
+	@for need in knotd:knot dnsperf:dnsperf; do \
+	    command -v "$${need%:*}" >/dev/null && continue; \
+	    echo "$${need%:*} is missing. On Debian: apt-get install $${need#*:}" >&2; exit 1; \
+	done
 	$(BIN)/python -m bench $(ARGS)
 
 peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
@@ -48,11 +57,11 @@ clean:  ## Remove all that was made in this folder
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml
-	@"$(BIN)/python" -c '' 2>/dev/null || { \
+	@"$(BIN)/python" -c 'import pip' 2>/dev/null || { \
 	    python=$$($(FIND_PYTHON)); \
 	    if [ -z "$$python" ]; then \
 	        echo "No Python 3.11 or newer with its venv module was found as $(PYTHONS)." >&2; \
-	        echo "On Debian: apt-get install python3 python3-venv. Another one: make PYTHON=/path/to/python3" >&2; \
+	        echo "On Debian: apt-get install python3 python3-venv. To choose another: make PYTHON=/path/to/python3" >&2; \
 	        exit 1; \
 	    fi; \
 	    echo "Making $(VENV) with $$python"; \

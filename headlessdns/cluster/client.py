@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import aiohttp
+import msgspec
 import yaml
 from kubernetes.aio.client import ApiClient as _UntypedClient
 from kubernetes.aio.client import Configuration
@@ -145,7 +146,7 @@ class ApiClient:
         Args:
             method: POST, PUT, PATCH, DELETE or GET.
             path: From the root of the API server.
-            body: What is sent as JSON, or None.
+            body: What is sent as JSON, or None; octets are sent as they are.
             query: Parameters, not yet encoded.
             content_type: The kind of a patch.
             timeout_s: For all of it; connecting included.
@@ -185,14 +186,32 @@ class ApiClient:
         self._keep_connections_alive()
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
         try:
-            answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+            response: aiohttp.ClientResponse = await self._session().request(
+                method, url, data=_octets(body), headers=headers, timeout=timeout, **self._options()
+            )
         except (aiohttp.ClientError, OSError) as error:
             raise ClusterError(self._explain(error)) from error
         except ValueError as error:  # aiohttp does not send a header of several lines
             remedy = "take line breaks out of its token"
             raise ClusterError(f"{self._source}: no request can be made with it: {error}; {remedy}") from error
-        response: aiohttp.ClientResponse = answer.response
         return response
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Return the session of the `kubernetes` package; its own requests would write a body anew as other octets."""
+        rest = self._client.rest_client
+        if rest.pool_manager is None:
+            rest.pool_manager = rest._create_pool_manager()
+        session: aiohttp.ClientSession = rest.pool_manager
+        return session
+
+    def _options(self) -> dict[str, Any]:
+        rest = self._client.rest_client
+        options = {
+            "server_hostname": self._configuration.tls_server_name,
+            "proxy": rest.proxy,
+            "proxy_headers": rest.proxy_headers,
+        }
+        return {name: value for name, value in options.items() if value}
 
     async def check(self) -> None:
         """Make sure that the server replies and takes the credentials.
@@ -279,6 +298,10 @@ _EXPLANATIONS: dict[type[Exception], str] = {  # the first that fits counts
     TimeoutError: f"{{host}} does not reply within {CONNECT_TIMEOUT_S:.0f} s; correct the server in {{source}}, "
     "or let the network through",
 }
+
+
+def _octets(body: Any) -> bytes | None:
+    return body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
