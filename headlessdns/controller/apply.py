@@ -1,7 +1,8 @@
 """Carries plans out: one request an action, each with preconditions, so that a late one can do no harm.
 
 Deletions and updates name the UID and the resourceVersion that the plan was made from, creations collide by name. What
-the API refuses is told as the reference tells it (S49). I/O: the client it is given.
+the API refuses is told as the reference tells it (S49), but for a conflict (409): the object has changed since it was
+seen, the next plan knows more, and nobody has to be told. I/O: the client it is given.
 """
 
 from __future__ import annotations
@@ -267,7 +268,7 @@ class Applier:
         try:
             await self._delete_object(set, Watched.POD, "Pod", pod.metadata)
         except WriteError as error:
-            if error.status != 409:  # it has changed since it was seen: the next plan knows more
+            if error.status != 409:
                 self._tell_of_pod(set, "Delete", pod.name, str(error))
             raise SlotError(str(error)) from error
         self._tell_of_pod(set, "Delete", pod.name)
@@ -322,7 +323,8 @@ class Applier:
             await self._patch_claim(set, action.claim.metadata, {"metadata": {"ownerReferences": list(owners)}})
         except WriteError as error:
             message = f"could not update claim {action.claim.name} for delete policy ownerRefs: {error}"
-            self._tell_of_pod(set, "Update", action.pod_name, message)
+            if error.status != 409:
+                self._tell_of_pod(set, "Update", action.pod_name, message)
             raise SlotError(message) from error
 
     async def _grow_claim(self, set: StatefulSet, action: GrowClaim) -> None:
@@ -332,7 +334,8 @@ class Applier:
             await self._patch_claim(set, action.claim.metadata, {"spec": {"resources": requests}})
         except WriteError as error:
             message = f"Claim {name} cannot grow to {action.storage}: {error}"
-            self._recorder.tell(set, WARNING, "FailedClaimGrowth", message)
+            if error.status != 409:
+                self._recorder.tell(set, WARNING, "FailedClaimGrowth", message)
             raise SlotError(message) from error
         self._recorder.tell(set, NORMAL, "ClaimGrowth", f"Claim {name} asks for {action.storage} now")
 
@@ -380,7 +383,9 @@ class Applier:
     async def _create_revision(self, set: StatefulSet, action: CreateRevision) -> None:
         path = collection("ControllerRevision", set.namespace)
         try:
-            await self._write(set, "create", "POST", Watched.REVISION, path, action.manifest)
+            # The API server keeps the octets of `data`, and the reference compares octets.
+            octets = revisions.encode(action.manifest)
+            await self._write(set, "create", "POST", Watched.REVISION, path, octets)
         except WriteError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -434,7 +439,7 @@ class Applier:
         method: str,
         kind: Watched,
         path: str,
-        body: Json,
+        body: Json | bytes,
         content_type: str = "application/json",
     ) -> None:
         """Send a write and note that it is to be seen."""
@@ -447,7 +452,7 @@ class Applier:
         verb: str,
         method: str,
         path: str,
-        body: Json | None = None,
+        body: Json | bytes | None = None,
         content_type: str = "application/json",
     ) -> Answer:
         """Send a request when it is its turn, if we may still write then.

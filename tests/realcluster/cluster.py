@@ -147,7 +147,7 @@ class RealCluster:
         self.kubeconfig = self.write_kubeconfig("admin", self.token)
         self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
         if self._controllers:
-            self._start_controllers()
+            self.start_manager("kube-controller-manager", self._controllers)
 
     def _write_credentials(self) -> None:
         private, public = signing_key()
@@ -192,22 +192,22 @@ class RealCluster:
             *self._apiserver_flags,
         ]
 
-    def _start_controllers(self) -> None:
+    def start_manager(self, name: str, controllers: Iterable[str]) -> None:
+        """Start a kube-controller-manager that runs *controllers*; *name* is its own among the processes."""
         port = free_port()
-        manager = self._process(
-            "kube-controller-manager",
-            [
-                f"--kubeconfig={self.kubeconfig}",
-                "--authentication-skip-lookup",
-                "--bind-address=127.0.0.1",
-                f"--secure-port={port}",
-                "--leader-elect=false",
-                f"--controllers={','.join(self._controllers)}",
-                "--kube-api-qps=500",
-                "--kube-api-burst=1000",
-            ],
-        )
-        self.processes["kube-controller-manager"] = manager
+        arguments = [
+            f"--kubeconfig={self.kubeconfig}",
+            "--authentication-skip-lookup",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            "--leader-elect=false",
+            f"--controllers={','.join(controllers)}",
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
+        ]
+        program = self._programs["kube-controller-manager"]
+        manager = Process([program, *arguments], self.folder / f"{name}.log")
+        self.processes[name] = manager
         manager.start()
         manager.wait_ready(lambda: answers_ok(f"https://127.0.0.1:{port}/healthz"), deadline_s=60)
 

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 _OURS_ONLY = ("conditions",)  # the reference sets none
 _EVENTS_OURS_ONLY = ("GoverningServiceMissing", "NameConflict")  # warnings that the reference does not give
 _COMBINED = "(combined from similar events): "  # client-go says so from the tenth on, and drops their messages
+_CONFLICT = "the object has been modified"  # the reference tells of those, and whether they come is chance
 _OF_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "namespace", "deletionTimestamp")
 
 
@@ -73,7 +74,9 @@ def _events(play: Play) -> list[tuple[str, str, str]]:
         {
             (item["type"], item["reason"], _plain(item["message"], play.namespace))
             for item in play.all("events")
-            if item["involvedObject"]["kind"] == "StatefulSet" and item["reason"] not in _EVENTS_OURS_ONLY
+            if item["involvedObject"]["kind"] == "StatefulSet"
+            and item["reason"] not in _EVENTS_OURS_ONLY
+            and _CONFLICT not in item["message"]
         }
     )
 

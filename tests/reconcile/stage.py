@@ -24,7 +24,7 @@ from tests.peers.process import wait_until
 from tests.realcluster.cluster import NODE, RealCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -103,8 +103,9 @@ class Stage:
         controller: Ours, where it runs.
     """
 
-    def __init__(self, *, is_reference: bool) -> None:
+    def __init__(self, *, is_reference: bool, starts_controller: bool = True) -> None:
         self.is_reference = is_reference
+        self._starts_controller = starts_controller and not is_reference
         controllers = (*OTHER_CONTROLLERS, REFERENCE) if is_reference else OTHER_CONTROLLERS
         self.cluster = RealCluster(controllers)
         self.notes = Notes()
@@ -123,7 +124,7 @@ class Stage:
         self._thread.start()
         try:
             self.await_(self._begin())
-            if not self.is_reference:
+            if self._starts_controller:
                 self.start_controller()
         except BaseException:
             self.stop()
@@ -178,6 +179,14 @@ class Stage:
             self._leave.set()
             await self._leaving
         self._leaving = None
+
+    def start_reference(self) -> None:
+        """Start the reference beside the other controllers of the cluster."""
+        self.cluster.start_manager(REFERENCE, [REFERENCE])
+
+    def stop_reference(self) -> None:
+        """End the reference; it keeps nothing but what is in the API."""
+        self.cluster.processes[REFERENCE].kill()
 
     def stop(self) -> None:
         """End all of it."""
