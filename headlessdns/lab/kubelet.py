@@ -1,0 +1,481 @@
+"""The pretend kubelet: pods of any Kubernetes API come up, trouble and end as if they ran. Does network I/O and logs.
+
+It stands in for the scheduler, the kubelets of its nodes, the node lifecycle controller, the collection of pods whose
+node is gone, and the controllers of volumes. What is to be written is decided in `pods`, `nodes` and `claims`; here
+requests are sent and time passes. It looks at what is, never at how it came about: one that is started anew goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from headlessdns.cluster import follow
+from headlessdns.cluster.client import Answer
+from headlessdns.cluster.watch import Backoff
+from headlessdns.errors import ClusterError
+from headlessdns.lab.addresses import AddressPool
+from headlessdns.lab.claims import VOLUMES_PATH, claim_write, volume_name, volume_write
+from headlessdns.lab.mirror import Mirror
+from headlessdns.lab.nodes import LOST_ANNOTATION, NODES_PATH, host_ip, is_lost, node_write, takes_pods
+from headlessdns.lab.objects import MERGE_PATCH, Claim, Key, Node, Now, Pod, Volume, Write, deletion
+from headlessdns.lab.pods import (
+    FAIL_ANNOTATION,
+    READY_ANNOTATION,
+    Failure,
+    Pace,
+    Run,
+    admit,
+    advance,
+    binding,
+    claim_trouble,
+    collection_write,
+    learn,
+    lost_write,
+    status_write,
+    terminate,
+    unschedulable_write,
+    wish_of,
+)
+from headlessdns.lab.work import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+CONCURRENCY = 50  # requests at once
+NO_ADDRESS_S = 1.0  # until a pod asks again for an address
+
+
+class Api(follow.Api, Protocol):
+    """What the kubelet needs of a client; `client.ApiClient` is one."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send one request; raises ClusterError."""
+
+
+class _Kind(Enum):
+    NODE = auto()
+    POD = auto()
+    CLAIM = auto()
+    VOLUME = auto()
+
+
+class _Item(NamedTuple):
+    """What has its turn."""
+
+    kind: _Kind
+    key: Key
+
+
+class _Next(NamedTuple):
+    """What follows a look at an object.
+
+    Attributes:
+        write: What is to be written.
+        wait_s: After how many seconds it wants another look.
+        absent: A path at which there must be nothing for the write to be sent, whatever the watches have brought.
+    """
+
+    write: Write | None = None
+    wait_s: float | None = None
+    absent: str = ""
+
+
+class _StatusBody(msgspec.Struct):
+    message: str | None = None
+
+
+class Kubelet:
+    """Some nodes of a cluster, and all that the rest of the cluster does for their pods.
+
+    Attributes:
+        started: Set once it knows what there is and begins to work.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        nodes: Iterable[str] = ("lab-node",),
+        pod_cidrs: Iterable[str] = ("10.244.0.0/16",),
+        start_delay_s: float = 0.5,
+        ready_delay_s: float = 0.5,
+        termination_delay_s: float = 1.0,
+        back_off_s: float = 1.0,
+        node_gone_s: float = 2.0,
+        bind_claims: bool = True,
+        backoff: Backoff = Backoff(0.1, 10.0),  # noqa: B008  # immutable
+    ) -> None:
+        """Prepare; `run` starts it.
+
+        Args:
+            api: The API server.
+            nodes: The names of the nodes. Those that exist are taken over, the others are made.
+            pod_cidrs: Where pods have their addresses from: one range, or one of each family, the first first.
+            start_delay_s: From a pod's having its node and its claims until its containers run.
+            ready_delay_s: From then until they are ready.
+            termination_delay_s: From a pod's deletion until it is gone, where its grace period is not over before.
+            back_off_s: The first pause after a crash; it doubles each time, to 30 times that.
+            node_gone_s: How long a pod whose Node does not exist is left alone.
+            bind_claims: Whether claims are bound to volumes that are made for them.
+            backoff: Pauses after requests that failed.
+
+        Raises:
+            ValueError: A range of addresses cannot be used, or a time makes no sense.
+        """
+        if back_off_s <= 0:
+            raise ValueError("a back-off of no time would restart containers without end")
+        self.started = asyncio.Event()
+        self._api = api
+        self._numbers = {name: number for number, name in enumerate(nodes)}
+        self._pool = AddressPool(pod_cidrs)
+        self._pace = Pace(start_delay_s, ready_delay_s, termination_delay_s, back_off_s)
+        self._node_gone_s = node_gone_s
+        self._backoff = backoff
+        self._rng = random.Random()
+        self._work: WorkQueue[_Item] = WorkQueue()
+        self._failures: dict[_Item, int] = {}
+        self._sent: dict[_Item, Write] = {}
+        self._runs: dict[str, Run] = {}
+        self._orphaned_s: dict[str, float] = {}
+        self._users: dict[Key, set[Key]] = {}
+        self._losing: set[str] = set()
+        self._retired: set[str] = set()
+        self._turn = 0
+        self._nodes = Mirror(api, NODES_PATH, Node, self._node_changed, backoff=backoff)
+        self._pods = Mirror(api, "/api/v1/pods", Pod, self._pod_changed, backoff=backoff)
+        self._claims = Mirror(api, "/api/v1/persistentvolumeclaims", Claim, self._claim_changed, backoff=backoff)
+        self._volumes = Mirror(api, VOLUMES_PATH, Volume, self._volume_changed, backoff=backoff)
+        self._mirrors: list[Mirror[Any]] = [self._nodes, self._pods, self._claims]
+        if bind_claims:
+            self._mirrors.append(self._volumes)
+        self._binds_claims = bind_claims
+        self._looks: dict[_Kind, Callable[[Key], _Next]] = {
+            _Kind.NODE: self._look_at_node,
+            _Kind.POD: self._look_at_pod,
+            _Kind.CLAIM: self._look_at_claim,
+            _Kind.VOLUME: self._look_at_volume,
+        }
+
+    async def run(self) -> None:
+        """Do all of it until cancelled; faults of the server never end it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for mirror in self._mirrors:
+                    tasks.create_task(mirror.run())
+                for mirror in self._mirrors:
+                    await mirror.listed.wait()
+                for pod in self._pods.objects.values():
+                    held = [one["ip"] for one in pod.status.get("podIPs") or () if one.get("ip")]
+                    self._pool.hold(pod.metadata.uid, held)
+                for name in self._numbers:
+                    self._note(_Kind.NODE, Key("", name))
+                self.started.set()
+                for _ in range(CONCURRENCY):
+                    tasks.create_task(self._serve())
+        finally:
+            self._work.close()
+
+    # What people do to it
+
+    async def lose_node(self, name: str) -> None:
+        """Lose a node: from now on nothing on it starts, stops, or finishes its deletion.
+
+        Raises:
+            ValueError: It is none of ours.
+            ClusterError: The API refuses the annotation.
+        """
+        self._check_node(name)
+        self._losing.add(name)  # counts before the watch has brought it
+        try:
+            await self._annotate(f"{NODES_PATH}/{name}", LOST_ANNOTATION, "true")
+        except ClusterError:
+            self._losing.discard(name)
+            raise
+
+    async def recover_node(self, name: str) -> None:
+        """Bring a lost node back, with all that ran on it.
+
+        One whose Node was deleted while it was lost registers anew: it does so only here, or when the kubelet is
+        started again.
+
+        Raises:
+            ValueError: It is none of ours.
+            ClusterError: The API refuses the annotation.
+        """
+        self._check_node(name)
+        self._losing.discard(name)
+        if name in self._retired:
+            self._retired.discard(name)
+            self._note(_Kind.NODE, Key("", name))
+        else:
+            await self._annotate(f"{NODES_PATH}/{name}", LOST_ANNOTATION, None)
+
+    async def set_ready(self, namespace: str, name: str, ready: bool) -> None:
+        """Let a pod be ready, or not, whatever else happens to it.
+
+        Raises:
+            ClusterError: The API refuses the annotation.
+        """
+        await self._annotate(_pod_path(namespace, name), READY_ANNOTATION, None if ready else "false")
+
+    async def set_failure(self, namespace: str, name: str, failure: Failure | None) -> None:
+        """Let a pod fail, or mend it; one whose containers have ended for good cannot be mended.
+
+        Raises:
+            ClusterError: The API refuses the annotation.
+        """
+        await self._annotate(_pod_path(namespace, name), FAIL_ANNOTATION, failure.value if failure else None)
+
+    def _check_node(self, name: str) -> None:
+        if name not in self._numbers:
+            raise ValueError(f"{name} is no node of this kubelet; it has {', '.join(self._numbers)}")
+
+    async def _annotate(self, path: str, name: str, value: str | None) -> None:
+        body = {"metadata": {"annotations": {name: value}}}
+        answer = await self._api.request("PATCH", path, body, content_type=MERGE_PATCH)
+        if answer.status != 200:
+            raise ClusterError(f"PATCH {path}: {_complaint(answer)}")
+
+    # What is seen
+
+    def _note(self, kind: _Kind, key: Key) -> None:
+        """Look at an object, since something about it is new."""
+        item = _Item(kind, key)
+        self._sent.pop(item, None)
+        self._work.add(item)
+
+    def _node_changed(self, before: Node | None, after: Node | None) -> None:
+        node = after or before
+        assert node is not None
+        name = node.metadata.name
+        if after is None and self._is_lost(node):
+            self._retired.add(name)  # its machine cannot register it again
+        elif after is not None:
+            self._retired.discard(name)
+        if after is None or is_lost(after):
+            self._losing.discard(name)
+        self._note(_Kind.NODE, node.metadata.key)
+        if _standing(before) != _standing(after):
+            for pod in self._pods.objects.values():
+                if pod.node in ("", name):
+                    self._note(_Kind.POD, pod.metadata.key)
+
+    def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
+        pod = after or before
+        assert pod is not None
+        if before is not None and (after is None or after.metadata.uid != before.metadata.uid):
+            self._forget(before)
+        for claim in after.claims() if after else ():
+            self._users.setdefault(claim, set()).add(pod.metadata.key)
+        self._note(_Kind.POD, pod.metadata.key)
+
+    def _forget(self, pod: Pod) -> None:
+        """Let go of what a pod had that is gone."""
+        uid = pod.metadata.uid
+        self._runs.pop(uid, None)
+        self._orphaned_s.pop(uid, None)
+        self._pool.free(uid)
+        for claim in pod.claims():
+            users = self._users.get(claim, set())
+            users.discard(pod.metadata.key)
+            if not users:
+                self._users.pop(claim, None)
+            self._note(_Kind.CLAIM, claim)
+
+    def _claim_changed(self, before: Claim | None, after: Claim | None) -> None:
+        claim = after or before
+        assert claim is not None
+        self._note(_Kind.CLAIM, claim.metadata.key)
+        self._note(_Kind.VOLUME, Key("", volume_name(claim)))
+        for pod in self._users.get(claim.metadata.key, ()):
+            self._note(_Kind.POD, pod)
+
+    def _volume_changed(self, before: Volume | None, after: Volume | None) -> None:
+        volume = after or before
+        assert volume is not None
+        self._note(_Kind.VOLUME, volume.metadata.key)
+        if owner := volume.spec.claim_ref:
+            self._note(_Kind.CLAIM, Key(owner.namespace, owner.name))
+
+    # What is done
+
+    async def _serve(self) -> None:
+        """Give each object its turn, one after the other."""
+        while True:
+            item = await self._work.take()
+            try:
+                await self._attend(item)
+            finally:
+                self._work.done(item)
+
+    async def _attend(self, item: _Item) -> None:
+        write, wait_s, absent = self._looks[item.kind](item.key)
+        if write is None:
+            self._sent.pop(item, None)
+        elif write != self._sent.get(item):
+            try:
+                is_done = (not absent or await self._is_absent(absent)) and await self._send(write)
+            except ClusterError as error:
+                logger.warning("%s; trying again", error)
+                is_done = False
+            if not is_done:
+                failures = self._failures[item] = self._failures.get(item, 0) + 1
+                self._work.add_later(item, self._backoff.pause_s(failures, self._rng))
+                return
+            # Not once more, whatever time says, until the watch has brought what became of it.
+            self._sent[item] = write
+        self._failures.pop(item, None)
+        if wait_s is not None:
+            self._work.add_later(item, wait_s)
+
+    async def _send(self, write: Write) -> bool:
+        """Send *write* and tell whether it was done; it was not where what we know is old.
+
+        Raises:
+            ClusterError: It cannot be done, or nothing is known of it.
+        """
+        answer = await self._api.request(write.method, write.path, write.body, content_type=write.content_type)
+        if 200 <= answer.status < 300:
+            return True
+        if answer.status == 401:
+            await self._api.reauthenticate()
+        if answer.status in (404, 409):
+            return False
+        raise ClusterError(f"{write.method} {write.path}: {_complaint(answer)}")
+
+    async def _is_absent(self, path: str) -> bool:
+        return (await self._api.request("GET", path)).status == 404
+
+    def _look_at_node(self, key: Key) -> _Next:
+        number = self._numbers.get(key.name)
+        if number is None or key.name in self._retired:
+            return _Next()
+        return _Next(node_write(key.name, number, self._nodes.objects.get(key), self._now()))
+
+    def _look_at_claim(self, key: Key) -> _Next:
+        claim = self._claims.objects.get(key)
+        if claim is None or not self._binds_claims:
+            return _Next()
+        pods = [self._pods.objects.get(user) for user in self._users.get(key, ())]
+        in_use = any(pod is not None and pod.node for pod in pods)
+        return _Next(claim_write(claim, self._volumes.objects.get(Key("", volume_name(claim))), in_use=in_use))
+
+    def _look_at_volume(self, key: Key) -> _Next:
+        volume = self._volumes.objects.get(key)
+        if volume is None or volume.spec.claim_ref is None:
+            return _Next()
+        owner = volume.spec.claim_ref
+        return _Next(volume_write(volume, self._claims.objects.get(Key(owner.namespace, owner.name))))
+
+    def _look_at_pod(self, key: Key) -> _Next:
+        pod = self._pods.objects.get(key)
+        if pod is None:
+            return _Next()
+        if not pod.node:
+            return self._place(pod)
+        node = self._nodes.objects.get(Key("", pod.node))
+        if node is None:
+            return self._collect(pod)
+        self._orphaned_s.pop(pod.metadata.uid, None)
+        if pod.node not in self._numbers:
+            return _Next()
+        if self._is_lost(node):
+            return _Next(lost_write(pod, self._now()))
+        return self._care_for(pod)
+
+    def _place(self, pod: Pod) -> _Next:
+        """Find a node for a pod: one after the other."""
+        if pod.spec.scheduling_gates or pod.metadata.deletion_timestamp:
+            return _Next()
+        nodes = self._nodes.objects.values()
+        takers = [
+            node.metadata.name
+            for node in nodes
+            if node.metadata.name in self._numbers and takes_pods(node) and not self._is_lost(node)
+        ]
+        trouble = claim_trouble(pod.claims(), self._claims.objects)
+        if not takers and not trouble:
+            trouble = f"{len(nodes)} node(s) had untolerated taint(s)"
+        if trouble:
+            return _Next(unschedulable_write(pod, len(nodes), trouble, self._now()))
+        node = sorted(takers)[self._turn % len(takers)]
+        self._turn += 1
+        return _Next(binding(pod, node))
+
+    def _collect(self, pod: Pod) -> _Next:
+        """Remove a pod whose node is gone, after a while."""
+        now = self._now()
+        left_s = self._orphaned_s.setdefault(pod.metadata.uid, now.s) + self._node_gone_s - now.s
+        if left_s > 0:
+            return _Next(wait_s=left_s)
+        return _Next(collection_write(pod, now), absent=f"{NODES_PATH}/{pod.node}")
+
+    def _care_for(self, pod: Pod) -> _Next:
+        """Move a pod on one of our nodes along."""
+        now, pace, metadata = self._now(), self._pace, pod.metadata
+        run = self._runs.get(metadata.uid) or learn(pod, pace, now)
+        if run is None:
+            if metadata.deletion_timestamp:
+                return _finish(pod)
+            if claim_trouble(pod.claims(), self._claims.objects):
+                return _Next()
+            addresses = self._pool.take(metadata.uid)
+            if not addresses:
+                logger.warning("%s/%s: all addresses for pods are given out", metadata.namespace, metadata.name)
+                return _Next(wait_s=NO_ADDRESS_S)
+            run = admit(addresses, now)
+        self._runs[metadata.uid] = run
+        wish = wish_of(pod, pace)
+        if not metadata.deletion_timestamp:
+            wait_s = advance(run, wish, pace, now)
+            return _Next(status_write(pod, run, wish, pace, self._host_ip(pod), now), wait_s)
+        wait_s = terminate(pod, run, pace, now)
+        if wait_s is not None or (metadata.finalizers and not pod.is_terminal):
+            return _Next(status_write(pod, run, wish, pace, self._host_ip(pod), now), wait_s)
+        return _finish(pod)
+
+    def _host_ip(self, pod: Pod) -> str:
+        return host_ip(self._numbers[pod.node])
+
+    def _is_lost(self, node: Node) -> bool:
+        return node.metadata.name in self._losing or is_lost(node)
+
+    def _now(self) -> Now:
+        return Now(asyncio.get_running_loop().time(), datetime.now(UTC))
+
+
+def _finish(pod: Pod) -> _Next:
+    """Delete a pod whose containers are gone; one that was deleted so before is held by finalizers."""
+    return _Next() if pod.metadata.deletion_grace_period_seconds == 0 else _Next(deletion(pod, grace_s=0))
+
+
+def _standing(node: Node | None) -> tuple[bool, bool] | None:
+    """Return what pods ask of a node."""
+    return (is_lost(node), takes_pods(node)) if node is not None else None
+
+
+def _pod_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods/{name}"
+
+
+def _complaint(answer: Answer) -> str:
+    try:
+        message = msgspec.json.decode(answer.body, type=_StatusBody).message
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        message = answer.body[:200].decode(errors="replace")
+    return f"HTTP {answer.status}: {message}"
