@@ -43,6 +43,7 @@ from headlessdns.controller.queue import TokenBucket
 from headlessdns.errors import HeadlessDNSError
 
 MAX_BATCH = 500
+MAX_CONNECTIONS = 16  # each costs a TLS handshake, and more of them make the API server no faster
 UPDATE_TRIES = 4
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 
@@ -140,6 +141,7 @@ class Applier:
         self._bucket = bucket
         self._recorder = recorder
         self._write_timeout_s = write_timeout_s
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
 
     # A plan
 
@@ -463,14 +465,15 @@ class Applier:
             ClusterError: It did not answer.
         """
         await self._bucket.take()
-        timeout_s = self._write_timeout_s()
-        if timeout_s <= 0:
-            raise NotLeaderError("not the leader any more")
-        try:
-            answer = await self._api.request(method, path, body, content_type=content_type, timeout_s=timeout_s)
-        except HeadlessDNSError:
-            self.counts.add(verb, "unanswered")
-            raise
+        async with self._connections:
+            timeout_s = self._write_timeout_s()  # nothing is awaited between this look and the request
+            if timeout_s <= 0:
+                raise NotLeaderError("not the leader any more")
+            try:
+                answer = await self._api.request(method, path, body, content_type=content_type, timeout_s=timeout_s)
+            except HeadlessDNSError:
+                self.counts.add(verb, "unanswered")
+                raise
         if answer.status < 300:
             self.counts.add(verb, "done")
             return answer

@@ -102,6 +102,7 @@ class Controller:
         qps: float = 50.0,
         burst: int = 100,
         elector: Callable[[Callable[[], None], Callable[[], None]], Elector] | None = None,
+        dry_run: bool = False,
     ) -> None:
         """Prepare; `run` starts.
 
@@ -114,6 +115,7 @@ class Controller:
             qps: Requests a second in the long run; 0 for no limit.
             burst: Requests at once.
             elector: Makes an elector from what to call when writes may begin, and when they may not any more.
+            dry_run: Whether actions are logged instead of done; `auto` then takes StatefulSets for ours.
         """
         self._api = api
         self._namespaces: list[str | None] = list(dict.fromkeys(namespaces)) or [None]
@@ -127,6 +129,11 @@ class Controller:
         self.elector = elector(self._gained, self._lost) if elector else None
         bucket = TokenBucket(qps, burst, time.monotonic)
         self.applier = Applier(api, self.observed, bucket, self.recorder, self._write_timeout_s)
+        if dry_run:
+            from headlessdns.controller.dry import DryApplier
+
+            self.applier = DryApplier()
+        self._is_dry = dry_run
         self.syncer = Syncer(self.observed, self.queue, self.applier, self.recorder, conditions.notes)
         self._listed = asyncio.Event()
         self._leads = asyncio.Event()
@@ -230,7 +237,7 @@ class Controller:
     async def _choose_kinds(self) -> None:
         """Find out whether StatefulSets are ours to reconcile."""
         kinds = frozenset({SetKind.ORDINAL_SET})
-        if self._statefulsets == "always":
+        if self._statefulsets == "always" or (self._is_dry and self._statefulsets == "auto"):
             kinds |= {SetKind.STATEFUL_SET}
         elif self._statefulsets == "auto":
             reason = await self._rival()

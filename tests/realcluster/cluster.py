@@ -192,8 +192,11 @@ class RealCluster:
             *self._apiserver_flags,
         ]
 
-    def start_manager(self, name: str, controllers: Iterable[str]) -> None:
-        """Start a kube-controller-manager that runs *controllers*; *name* is its own among the processes."""
+    def start_manager(self, name: str, controllers: Iterable[str], qps: int = 500) -> None:
+        """Start a kube-controller-manager that runs *controllers*; *name* is its own among the processes.
+
+        It sends at most *qps* requests a second for each controller.
+        """
         port = free_port()
         arguments = [
             f"--kubeconfig={self.kubeconfig}",
@@ -202,8 +205,8 @@ class RealCluster:
             f"--secure-port={port}",
             "--leader-elect=false",
             f"--controllers={','.join(controllers)}",
-            "--kube-api-qps=500",
-            "--kube-api-burst=1000",
+            f"--kube-api-qps={qps}",
+            f"--kube-api-burst={2 * qps}",
         ]
         program = self._programs["kube-controller-manager"]
         manager = Process([program, *arguments], self.folder / f"{name}.log")
