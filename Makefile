@@ -3,7 +3,7 @@
 # LISTEN=... the address of `make serve`; ARGS=... is passed on to the command.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fuzz bench peers clean
+.PHONY: help serve test check fuzz bench bench-controller peers clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +25,7 @@ done
 endef
 
 help:  ## Say what can be made
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
 
 serve: $(STAMP)  ## Serve the examples on 127.0.0.1 port 1053, or on LISTEN=ADDRESS:PORT
 	$(BIN)/headlessdns serve --manifests config/examples --listen $(LISTEN) $(ARGS)
@@ -48,6 +48,9 @@ bench: $(STAMP)  ## Measure against Knot and CoreDNS
 	    echo "$${need%:*} is missing. On Debian: apt-get install $${need#*:}" >&2; exit 1; \
 	done
 	$(BIN)/python -m bench $(ARGS)
+
+bench-controller: $(STAMP)  ## Measure the controller against kube-controller-manager
+	$(BIN)/python -m bench.controller $(ARGS)
 
 peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
 	$(BIN)/python -m tests.peers

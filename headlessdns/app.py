@@ -10,12 +10,15 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import json
 import logging
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,12 +45,17 @@ from headlessdns.wire.compose import Composer
 from headlessdns.wire.edns import SECRET_OCTETS
 from headlessdns.wire.respond import Identity
 
+if TYPE_CHECKING:
+    from headlessdns.server.outage import Outage
+
 log = logging.getLogger(__name__)
 
 _CHUNK_NAMES = 2000  # of a whole table, so that a worker that loads one still reports
 _OWN_SOURCE = ObjectRef("Zone", "", "")
+_REQUIRED = "Services and EndpointSlices"
 _FIRST_ANSWER_S = 10.0
 _STALE_CHECK_S = 1.0
+_MAX_SERIAL = 2**32 - 1  # RFC 1982 §2
 _SERIALS_AHEAD = 3600  # reserved at a time, so that the file is not written at every change
 
 
@@ -196,6 +204,11 @@ class Application:
         workers = config.workers if IS_AVAILABLE else 1
         self.supervisor = Supervisor(setup, self._listeners, workers, self.pipeline.whole_table)
         self.is_leaving = False
+        self._outage: Outage | None = None
+        if config.resolver is not None:
+            from headlessdns.server.outage import Outage  # it needs dnslib
+
+            self._outage = Outage(str(config.resolver))
         self._statuses: list[WatchStatus] = []
         self._flush: asyncio.Handle | None = None
 
@@ -215,32 +228,48 @@ class Application:
         self.pipeline.observe_programming(time.time())
         if self.pipeline.is_ready and not was_ready:
             gc.freeze()  # what the first lists brought stays; the collector need not walk it again and again
-            log.info("ready: Services and EndpointSlices are listed")
+            log.info("ready: %s are listed", _REQUIRED)
 
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, and return the exit code."""
+        """Serve until SIGTERM or SIGINT, and return the exit code.
+
+        The signals are handled here from when there are workers; before that nothing has to be ended in order.
+        """
         leave = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, leave.set)
         async with contextlib.AsyncExitStack() as stack:
             for listener in self._listeners:
                 stack.callback(listener.close)
             http_url = await stack.enter_async_context(self._http())
             sources = await self._start_sources(stack)
             stack.push_async_callback(_cancel, sources)
-            await self.supervisor.start()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, leave.set)
             stack.push_async_callback(self.supervisor.stop)
-            if not await self.supervisor.wait_complete(_FIRST_ANSWER_S):
-                log.warning("not every worker answers after %g s; going on with those that do", _FIRST_ANSWER_S)
-            self._say_hello(http_url)
+            await self.supervisor.start()
+            await self._first_answer(leave)
+            if not leave.is_set():
+                self._say_hello(http_url)
             await self._until(leave, sources)
             self.is_leaving = True
-            log.info("leaving: not ready any more, answering on for %g s", self._config.lameduck_s)
+            # Whoever was never ready was never asked either.
+            lameduck_s = self._config.lameduck_s if self.pipeline.is_ready else 0.0
+            log.info("leaving: not ready any more, answering on for %g s", lameduck_s)
             leave.clear()
             with contextlib.suppress(TimeoutError):  # a second signal cuts the wait short
-                await asyncio.wait_for(leave.wait(), self._config.lameduck_s)
+                await asyncio.wait_for(leave.wait(), lameduck_s)
         return 0
+
+    async def _first_answer(self, leave: asyncio.Event) -> None:
+        """Wait until every worker answers, for so long and unless we are to *leave*."""
+        waits = [
+            asyncio.create_task(self.supervisor.wait_complete(_FIRST_ANSWER_S)),
+            asyncio.create_task(leave.wait()),
+        ]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await _cancel(waits)
+        if not (leave.is_set() or self.supervisor.is_complete()):
+            log.warning("not every worker answers after %g s; going on with those that do", _FIRST_ANSWER_S)
 
     @contextlib.asynccontextmanager
     async def _http(self) -> AsyncIterator[str]:
@@ -250,7 +279,7 @@ class Application:
             return
         from headlessdns.metrics import http  # aiohttp costs 0.1 s; it is not needed without
 
-        async with http.serve(self._config.http, self.facts) as url:
+        async with http.serve(self._config.http, http.pages_of_server(self.facts)) as url:
             yield url
 
     def facts(self) -> Facts:
@@ -276,6 +305,7 @@ class Application:
             worker_restarts=self.supervisor.restarts,
             changed_s=pipeline.changed_s,
             programming=pipeline.programming,
+            broken_manifests=self._manifests.store.broken_count() if self._manifests else None,
         )
 
     def _kind_facts(self, kind: Kind, now_s: float) -> KindFacts:
@@ -295,7 +325,7 @@ class Application:
         if self.is_leaving:
             return "leaving"
         if not self.pipeline.is_ready:
-            return "Services and EndpointSlices are not listed yet"
+            return f"{_REQUIRED} are not listed yet"
         return "" if self.supervisor.running() else "no worker answers yet"
 
     async def _start_sources(self, stack: contextlib.AsyncExitStack) -> list[asyncio.Task[None]]:
@@ -316,13 +346,21 @@ class Application:
         self._step()  # an empty table that says "not ready" is a table
         from headlessdns.cluster.client import connect  # the kubernetes package costs 0.3 s; manifests do without
         from headlessdns.cluster.reflector import Reflector
+        from headlessdns.cluster.review import Reviewer
 
         # Inside a cluster an API server that is away comes back; until then SERVFAIL lets a forwarder look elsewhere.
         client = await connect(config.kubeconfig, config.context, check=config.kubeconfig is not None)
         stack.push_async_callback(client.close)
+        reviewer = Reviewer()
+
+        def take(events: list[Event]) -> None:
+            self._take_all(events)
+            for line in reviewer.look(events):
+                log.warning("%s", line)
+
         reflector = Reflector(
             client,
-            self._take_all,
+            take,
             namespaces=config.namespaces,
             label_selector=config.label_selector,
             pods=config.pods is PodNames.VERIFIED,
@@ -338,12 +376,13 @@ class Application:
     async def _until(self, leave: asyncio.Event, sources: list[asyncio.Task[None]]) -> None:
         """Wait until *leave* is set. A source that ends is a bug, and is seen.
 
-        Every second the age of the API's last word is looked at.
+        Every second the age of the API's last word is looked at, and how the resolver is doing.
         """
         while not leave.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(leave.wait(), _STALE_CHECK_S)
             self._note_staleness(time.monotonic())
+            self._note_outage(time.monotonic())
             for source in sources:
                 if source.done():
                     source.result()
@@ -361,20 +400,33 @@ class Application:
             log.info("the API speaks again; answers are up to date")
         self._step()
 
+    def _note_outage(self, now_s: float) -> None:
+        """Log when the resolver stops answering, and when it answers again."""
+        if self._outage is None:
+            return
+        counts: Counter[str] = Counter()
+        for report in self.supervisor.reports().values():
+            counts.update(report.resolver)
+        told = self._outage.note(counts, now_s)
+        if told:
+            log.log(logging.INFO if told.is_over else logging.WARNING, "%s", told.text)
+
     def _say_hello(self, http_url: str) -> None:
         """Tell a person what is served where, and what to try."""
         where = ", ".join(sockets.show(host, port) for host, port in self.addresses)
         zone = names.to_text(self.pipeline.zones.settings.zone).rstrip(".")
-        log.info("headlessdns %s answers %s on %s (UDP and TCP)", __version__, zone, where)
+        so_far = "" if self.pipeline.is_ready else f", with SERVFAIL until {_REQUIRED} are listed"
+        log.info("headlessdns %s answers %s on %s (UDP and TCP)%s", __version__, zone, where, so_far)
         if http_url:
             log.info("metrics and health on %s", http_url)
         if self._manifests is not None:
             skipped = sum(self._manifests.skipped.values())
             counts = ", ".join(
-                f"{self.pipeline.snapshot.count(kind)} {kind.value}s"
+                _counted(self.pipeline.snapshot.count(kind), kind.value)
                 for kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.POD)
             )
-            log.info("read %s; %d objects of other kinds were skipped", counts, skipped)
+            were = "was" if skipped == 1 else "were"
+            log.info("read %s; %s of other kinds %s skipped", counts, _counted(skipped, "object"), were)
         name = self.pipeline.example_name()
         if name is not None:
             host, port = self.addresses[0]
@@ -406,6 +458,10 @@ def settings_of(config: ServeConfig, addresses: list[tuple[str, int]]) -> Settin
     )
 
 
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _identity(config: ServeConfig) -> Identity:
     return Identity(
         server_id=config.server_id,
@@ -424,12 +480,12 @@ def _cookie_secret(path: Path | None) -> bytes:
     """
     if path is None:
         return secrets.token_bytes(SECRET_OCTETS)
+    flag = "--cookie-secret-file"
     remedy = f"make one with: openssl rand -hex {SECRET_OCTETS} > {path}"
     try:
-        octets = path.read_bytes()
-    except OSError as error:
-        fault = Fault(f"--cookie-secret-file {path}", error.strerror or str(error), "a file to read", remedy)
-        raise ConfigError([fault]) from error
+        octets = _read_small(flag, path)
+    except FileNotFoundError as error:
+        raise ConfigError([Fault(f"{flag} {path}", "no such file", "a file to read", remedy)]) from error
     if len(octets) == SECRET_OCTETS:
         return octets
     with contextlib.suppress(ValueError):
@@ -437,10 +493,35 @@ def _cookie_secret(path: Path | None) -> bytes:
         if len(decoded) == SECRET_OCTETS:
             return decoded
     expected = f"{SECRET_OCTETS} octets, or {2 * SECRET_OCTETS} hexadecimal digits"
-    raise ConfigError([Fault(f"--cookie-secret-file {path}", f"{len(octets)} octets", expected, remedy)])
+    found = f"{len(octets)} octets" if len(octets) < _SMALL_OCTETS else f"{_SMALL_OCTETS} octets or more"
+    raise ConfigError([Fault(f"{flag} {path}", found, expected, remedy)])
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+_SMALL_OCTETS = 4096
+
+
+def _read_small(flag: str, path: Path) -> bytes:
+    """Return the beginning of the file *path* that *flag* names.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ConfigError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_SMALL_OCTETS)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if isinstance(error, IsADirectoryError):
+            fault = Fault(f"{flag} {path}", "a folder", "a file", "name a file in it")
+        else:
+            remedy = "grant this user the right to read it, or name another file"
+            fault = Fault(f"{flag} {path}", error.strerror or str(error), "a file to read", remedy)
+        raise ConfigError([fault]) from error
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -460,6 +541,13 @@ async def _run(config: ServeConfig) -> int:
     return await Application(config).run()
 
 
+def _is_fifo(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except OSError:  # a folder above it may not be looked into, which opening it tells better
+        return False
+
+
 class SerialFile:
     """Remembers a serial that no earlier run has gone beyond, so that serials grow across restarts.
 
@@ -477,14 +565,21 @@ class SerialFile:
         Raises:
             ConfigError: The file cannot be read, or holds something else.
         """
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             return 0
+        where = f"--serial-file {self._path}"
+        if _is_fifo(self._path):  # to open it would be to wait for ever
+            raise ConfigError([Fault(where, "a pipe", "a file", "name a file")])
         try:
-            text = self._path.read_text().strip()
-            return int(text) if text else 0
-        except (OSError, ValueError) as error:
-            fault = Fault(f"--serial-file {self._path}", str(error), "one number", "remove the file to begin anew")
-            raise ConfigError([fault]) from error
+            text = _read_small("--serial-file", self._path).decode("ascii", "replace").strip()
+        except FileNotFoundError:
+            return 0
+        if not text:
+            return 0
+        if not text.isdigit() or len(text) > len(str(_MAX_SERIAL)) or int(text) > _MAX_SERIAL:
+            fault = Fault(where, json.dumps(text[:20]), f"one number, 0 to {_MAX_SERIAL}", "remove it to begin anew")
+            raise ConfigError([fault])
+        return int(text)
 
     def reserve(self, serial: int) -> None:
         """Make sure that *serial* is reserved; a disk that fails is logged, answers go on."""
@@ -493,7 +588,7 @@ class SerialFile:
         self._reserved = serial + _SERIALS_AHEAD
         try:
             partial = self._path.with_name(self._path.name + ".new")
-            partial.write_text(f"{self._reserved}\n")
+            partial.write_text(f"{self._reserved % 2**32}\n")
             partial.replace(self._path)
         except OSError as error:
             log.warning("cannot keep the serial in %s: %s; serials may go back after a restart", self._path, error)

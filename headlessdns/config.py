@@ -1,6 +1,7 @@
-"""The settings of ``headlessdns serve``: one table, from which come the flags, the environment variables and the file.
+"""The settings of the commands: one table, from which come the flags, the environment variables and the file.
 
-A setting that is new needs a row in `SETTINGS` and a field in `ServeConfig`. Whichever way a value comes, it is text
+A setting that is new needs a row in `SETTINGS` and a field in `ServeConfig`, or in `CONTROLLER_SETTINGS` and
+`ControllerConfig`. Whichever way a value comes, it is text
 (or a YAML scalar that is made text) and goes through the same form, so that all three refuse the same things with the
 same words. Precedence: flag, environment variable, file, default. Every fault of all three is gathered. Pure.
 """
@@ -106,6 +107,40 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     lameduck_s: float
     server_id: str
     chaos: bool
+    log: Literal["auto", "text", "json"]
+
+
+class ControllerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the operator of a controller chose, checked.
+
+    Attributes:
+        kubeconfig: How to reach a cluster from outside; None inside one.
+        context: Which context of the kubeconfig, None for its current one.
+        namespaces: The only namespaces to reconcile; none means all.
+        statefulsets: Whether StatefulSets are reconciled; ``auto`` where nobody else does.
+        qps: Requests a second in the long run; 0 for no limit.
+        burst: Requests at once.
+        concurrent_syncs: How many sets are synced at once.
+        elect: Whether one of several controllers has to be elected.
+        lease_namespace: Where the Lease is, and the canary; None for the namespace that this runs in.
+        lease_name: The name of the Lease.
+        dry_run: Whether actions are only printed.
+        http: Where health and metrics are served; None for nowhere.
+        log: How the log is written; ``auto`` is text on a terminal and JSON elsewhere.
+    """
+
+    kubeconfig: Path | None
+    context: str | None
+    namespaces: tuple[str, ...]
+    statefulsets: Literal["auto", "always", "never"]
+    qps: int
+    burst: int
+    concurrent_syncs: int
+    elect: bool
+    lease_namespace: str | None
+    lease_name: str
+    dry_run: bool
+    http: Listen | None
     log: Literal["auto", "text", "json"]
 
 
@@ -584,9 +619,99 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-_BY_FIELD = {setting.field: setting for setting in SETTINGS}
-_BY_KEY = {setting.key: setting for setting in SETTINGS}
-_BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
+CONTROLLER = "Controller"
+_CONTROLLER_ONLY: tuple[Setting, ...] = (
+    Setting(
+        field="statefulsets",
+        flag="statefulsets",
+        section=CONTROLLER,
+        metavar="auto|always|never",
+        form=_one_of("auto", "always", "never"),
+        default="auto",
+        help="Reconcile StatefulSets where nobody else does, always, or never; OrdinalSets are always reconciled.",
+    ),
+    Setting(
+        field="qps",
+        flag="qps",
+        section=CONTROLLER,
+        metavar="N",
+        form=_integer(0, 100_000, "requests a second"),
+        default="50",
+        help="Send so many requests a second in the long run; 0 for no limit.",
+    ),
+    Setting(
+        field="burst",
+        flag="burst",
+        section=CONTROLLER,
+        metavar="N",
+        form=_integer(1, 100_000, "requests"),
+        default="100",
+        help="Send so many requests at once before --qps counts.",
+    ),
+    Setting(
+        field="concurrent_syncs",
+        flag="concurrent-syncs",
+        section=CONTROLLER,
+        metavar="N",
+        form=_integer(1, 1000, "sets"),
+        default="16",
+        help="Sync so many sets at once.",
+    ),
+    Setting(
+        field="elect",
+        flag="elect",
+        section=CONTROLLER,
+        metavar="",
+        form=BOOLEAN,
+        default="true",
+        help="Work only while holding the Lease, so that of several controllers one works.",
+    ),
+    Setting(
+        field="lease_namespace",
+        flag="lease-namespace",
+        section=CONTROLLER,
+        metavar="NAME",
+        form=Form(_namespace, "the name of a namespace", "correct it, or leave it out for our own namespace"),
+        help="Keep the Lease, and the canary of --statefulsets auto, here.",
+        shown_default="the namespace of the pod, else default",
+    ),
+    Setting(
+        field="lease_name",
+        flag="lease-name",
+        section=CONTROLLER,
+        metavar="NAME",
+        form=Form(_namespace, "the name of a Lease", "write a DNS label"),
+        default="headlessdns-controller",
+        help="The name of the Lease.",
+    ),
+    Setting(
+        field="dry_run",
+        flag="dry-run",
+        section=CONTROLLER,
+        metavar="",
+        form=BOOLEAN,
+        default="false",
+        help="Print what would be done, and do nothing.",
+    ),
+)
+_SHARED = ("kubeconfig", "context", "namespaces", "http", "log")
+CONTROLLER_HTTP = "127.0.0.1:9154"  # beside a server on the same machine
+CONTROLLER_SETTINGS: tuple[Setting, ...] = (
+    *(
+        msgspec.structs.replace(
+            setting,
+            default=CONTROLLER_HTTP if setting.field == "http" else setting.default,
+            help="Serve /livez, /readyz and /metrics here." if setting.field == "http" else setting.help,
+        )
+        for setting in SETTINGS
+        if setting.field in _SHARED
+    ),
+    *_CONTROLLER_ONLY,
+)
+ALL_SETTINGS = (*SETTINGS, *_CONTROLLER_ONLY)
+_BY_FIELD = {setting.field: setting for setting in ALL_SETTINGS}
+_BY_KEY = {setting.key: setting for setting in ALL_SETTINGS}
+_BY_VARIABLE = {setting.variable: setting for setting in ALL_SETTINGS}
 _SERVICE_LINK = re.compile(
     r"_SERVICE_HOST\Z|_SERVICE_PORT|_PORT(?:\Z|_)"
 )  # what kubelets set for a Service of our name
@@ -625,13 +750,58 @@ def load(
     """
     faults: list[Fault] = []
     written = _gathered(flags, environ, file, faults)
+    is_file_whole = not faults  # else what seems to be missing may stand in it
     values = {setting.field: _value(setting, written, hostname, faults) for setting in SETTINGS}
-    faults += _source_faults(values, written, environ)
+    faults += _source_faults(values, written, environ, must_have_one=is_file_whole)
     values["reverse"] = _without_overlaps(values["reverse"])
     faults += _listen_faults(values["listen"], values["http"])
     if faults:
-        raise ConfigError(list(dict.fromkeys(faults)))
+        raise ConfigError(_in_order(faults, file))
     return ServeConfig(**values)
+
+
+def _in_order(faults: list[Fault], file: ConfigFile | None) -> list[Fault]:
+    """Return each of *faults* once, those of the file last and in the order of its lines."""
+
+    def line(fault: Fault) -> int:
+        if file is None or not fault.where.startswith(f"{file.name}:"):
+            return -1
+        found = _LINE.match(fault.where, len(file.name))
+        return int(found[1]) if found else 0
+
+    return sorted(dict.fromkeys(faults), key=line)
+
+
+_LINE = re.compile(r":([0-9]+)(?::|\Z)")
+
+
+def load_controller(
+    flags: Mapping[str, object], environ: Mapping[str, str], file: ConfigFile | None = None
+) -> ControllerConfig:
+    """Return the settings of a controller; what the file says for a server is checked and does not matter.
+
+    Raises:
+        ConfigError: With every fault of all three sources, and of what does not go together.
+    """
+    faults: list[Fault] = []
+    written = _gathered(flags, environ, file, faults)
+    values = {setting.field: _value(setting, written, "", faults) for setting in CONTROLLER_SETTINGS}
+    if values["context"] is not None and values["kubeconfig"] is None:
+        faults.append(
+            Fault("--context", "no kubeconfig that it could be in", "both", "add --kubeconfig FILE, or leave it out")
+        )
+    elif values["kubeconfig"] is None and not environ.get(IN_CLUSTER_VARIABLE):
+        faults.append(
+            Fault(
+                "headlessdns controller",
+                "no cluster",
+                "--kubeconfig FILE, or to run in a pod of the cluster",
+                "add the flag",
+            )
+        )
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return ControllerConfig(**values)
 
 
 def load_some(
@@ -646,7 +816,7 @@ def load_some(
     written = _gathered(flags, environ, file, faults)
     values = {field: _value(_BY_FIELD[field], written, "", faults) for field in fields}
     if faults:
-        raise ConfigError(list(dict.fromkeys(faults)))
+        raise ConfigError(_in_order(faults, file))
     return values
 
 
@@ -670,7 +840,7 @@ def _from_flags(flags: Mapping[str, object]) -> _Written:
 
 def _from_environment(environ: Mapping[str, str]) -> _Written:
     written: _Written = {}
-    for setting in SETTINGS:
+    for setting in ALL_SETTINGS:
         text = environ.get(setting.variable, "").strip()
         if text:
             parts = [part.strip() for part in text.split(",")] if setting.repeatable else [text]
@@ -763,9 +933,10 @@ def _read_file(file: ConfigFile, faults: list[Fault]) -> _Written:
         found = "nothing" if document is None else _shown(document)
         faults.append(Fault(file.name, found, f"apiVersion: {API_VERSION} and settings", "see config/headlessdns.yaml"))
         return {}
+    lines = _lines(node)
     faults += _duplicates(file.name, node)
-    faults += _header_faults(file.name, document)
-    return _settings_in(file.name, document, _lines(node), faults)
+    faults += _header_faults(file.name, document, lines)
+    return _settings_in(file.name, document, lines, faults)
 
 
 def _keys(node: Any) -> Iterator[tuple[str, int]]:
@@ -785,11 +956,12 @@ def _duplicates(name: str, node: Any) -> Iterator[Fault]:
         seen.add(key)
 
 
-def _header_faults(name: str, document: dict[object, object]) -> Iterator[Fault]:
+def _header_faults(name: str, document: dict[object, object], lines: dict[str, int]) -> Iterator[Fault]:
     for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
         if document.get(key) != expected:
             found = _shown(document[key]) if key in document else "nothing"
-            yield Fault(f"{name}: {key}", found, expected, f"write {key}: {expected}")
+            where = f"{name}:{lines[key]}" if key in document else name
+            yield Fault(f"{where}: {key}", found, expected, f"write {key}: {expected}")
 
 
 def _settings_in(name: str, document: dict[object, object], lines: dict[str, int], faults: list[Fault]) -> _Written:
@@ -817,7 +989,9 @@ def _key_remedy(key: str) -> str:
 # What has to go together
 
 
-def _source_faults(values: Mapping[str, Any], written: list[_Written], environ: Mapping[str, str]) -> Iterator[Fault]:
+def _source_faults(
+    values: Mapping[str, Any], written: list[_Written], environ: Mapping[str, str], *, must_have_one: bool
+) -> Iterator[Fault]:
     given = {
         field: next(source[field][0] for source in written if field in source)
         for field in ("manifests", "kubeconfig", "context")
@@ -830,7 +1004,7 @@ def _source_faults(values: Mapping[str, Any], written: list[_Written], environ: 
         yield Fault(
             given["context"], "no kubeconfig that it could be in", "both", "add --kubeconfig FILE, or leave it out"
         )
-    elif not given and not environ.get(IN_CLUSTER_VARIABLE):
+    elif must_have_one and not given and not environ.get(IN_CLUSTER_VARIABLE):
         yield Fault(
             "headlessdns serve",
             "nothing to serve",

@@ -76,11 +76,16 @@ def join(labels: list[bytes], parent: CanonicalName = ROOT) -> CanonicalName:
     """
     for label in labels:
         if not 0 < len(label) <= MAX_LABEL_OCTETS:
-            raise ValueError(f"label {label!r} has {len(label)} octets, expected 1 to {MAX_LABEL_OCTETS}")
+            raise ValueError(f"label {_shown(label)} has {len(label)} octets, expected 1 to {MAX_LABEL_OCTETS}")
     name = b"".join(bytes([len(label)]) + label for label in labels) + parent
     if len(name) > MAX_NAME_OCTETS:
         raise ValueError(f"name has {len(name)} octets, expected at most {MAX_NAME_OCTETS}")
     return fold(name)
+
+
+def _shown(label: bytes) -> str:
+    text = _escape(label)
+    return f'"{text}"' if len(text) <= MAX_LABEL_OCTETS else f'"{text[: MAX_LABEL_OCTETS - 3]}..."'
 
 
 def below(parent: CanonicalName, *labels: str) -> CanonicalName:

@@ -24,6 +24,7 @@ STAGES: dict[str, tuple[frozenset[str], int]] = {
     "unit": (frozenset(), 5 * 60),
     "specification and tools": (frozenset({"specification", "tools", "fuzz"}), 4 * 60),
     "real API server": (frozenset({"realcluster", "deploy"}), 10 * 60),
+    "controller": (frozenset({"reconcile"}), 8 * 60),
     "CoreDNS": (frozenset({"coredns"}), 5 * 60),
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dns.flags
 import dns.message
@@ -18,12 +20,15 @@ import msgspec
 import pytest
 
 from headlessdns import names
-from headlessdns.app import Pipeline, SerialFile, settings_of
+from headlessdns.app import Pipeline, SerialFile, _cookie_secret, settings_of
 from headlessdns.cluster.objects import RESOURCES, Forbid, Key, Kind, Put, Replace
 from headlessdns.config import ServeConfig, load
 from headlessdns.errors import ConfigError
 from headlessdns.wire.answers import Table
 from headlessdns.wire.respond import Client, Identity, respond
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOW = 1_800_000_000
 
@@ -184,12 +189,94 @@ def test_serials_grow_across_restarts(tmp_path: Path) -> None:
     assert SerialFile(file).read() > 4_000_000_000
 
 
-def test_a_broken_serial_file_is_told(tmp_path: Path) -> None:
+SERIALS = [
+    pytest.param(b"soon", '"soon"', id="a word"),
+    pytest.param(b"-5", '"-5"', id="a negative number"),
+    pytest.param(b"4294967296", '"4294967296"', id="over 32 bits"),
+    pytest.param(b"9" * 5000, '"99999999999999999999"', id="thousands of digits"),
+    pytest.param("\N{SUPERSCRIPT TWO}".encode(), '"\\ufffd\\ufffd"', id="a digit outside ASCII"),
+]
+
+
+@pytest.mark.parametrize(("octets", "shown"), SERIALS)
+def test_a_broken_serial_file_is_told(tmp_path: Path, octets: bytes, shown: str) -> None:
     """A serial file with something else in it stops the start."""
     file = tmp_path / "serial"
-    file.write_text("soon")
-    with pytest.raises(ConfigError, match="remove the file"):
+    file.write_bytes(octets)
+    with pytest.raises(ConfigError) as caught:
         SerialFile(file).read()
+    expected = "expected one number, 0 to 4294967295; remove it to begin anew"
+    assert str(caught.value) == f"--serial-file {file}: found {shown}; {expected}"
+
+
+def test_an_empty_serial_file_is_a_beginning(tmp_path: Path) -> None:
+    """A serial file without anything in it counts as none, and serials wrap at 32 bits (RFC 1982 §2)."""
+    file = tmp_path / "serial"
+    file.write_bytes(b" \n")
+    assert SerialFile(file).read() == 0
+    SerialFile(file).reserve(2**32 - 1)
+    assert SerialFile(file).read() == 3599
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user who may not read all, as root may."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder above it"])
+@pytest.mark.parametrize("flag", ["--serial-file", "--cookie-secret-file"])
+def test_files_that_may_not_be_read(tmp_path: Path, what: str, flag: str) -> None:
+    """A file that this user may not read is one line that says so."""
+    file = tmp_path / "folder" / "file"
+    file.parent.mkdir()
+    file.write_text("1")
+    (file if what == "a file" else file.parent).chmod(0)
+    tmp_path.chmod(0o755)
+    read = SerialFile(file).read if flag == "--serial-file" else lambda: _cookie_secret(file)
+    try:
+        with as_nobody(), pytest.raises(ConfigError) as caught:
+            read()
+    finally:
+        file.parent.chmod(0o700)
+    remedy = "grant this user the right to read it, or name another file"
+    assert str(caught.value) == f"{flag} {file}: found Permission denied; expected a file to read; {remedy}"
+
+
+def test_folders_and_pipes_are_no_files(tmp_path: Path) -> None:
+    """A folder, and a pipe where something has to be kept, are told with the remedy that fits."""
+    with pytest.raises(ConfigError) as caught:
+        SerialFile(tmp_path).read()
+    assert str(caught.value) == f"--serial-file {tmp_path}: found a folder; expected a file; name a file in it"
+    with pytest.raises(ConfigError) as caught:
+        _cookie_secret(tmp_path)
+    assert str(caught.value) == f"--cookie-secret-file {tmp_path}: found a folder; expected a file; name a file in it"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError) as caught:
+        SerialFile(tmp_path / "pipe").read()
+    assert str(caught.value) == f"--serial-file {tmp_path}/pipe: found a pipe; expected a file; name a file"
+
+
+@pytest.mark.parametrize(("octets", "shown"), [(b"x", "1 octets"), (bytes(9999), "4096 octets or more")])
+def test_a_cookie_secret_of_another_size(tmp_path: Path, octets: bytes, shown: str) -> None:
+    """A key of another size is told with how to make one; 32 octets and 64 digits are taken."""
+    file = tmp_path / "secret"
+    file.write_bytes(octets)
+    with pytest.raises(ConfigError) as caught:
+        _cookie_secret(file)
+    assert str(caught.value) == (
+        f"--cookie-secret-file {file}: found {shown}; expected 32 octets, or 64 hexadecimal digits; make one with: "
+        f"openssl rand -hex 32 > {file}"
+    )
+    for right in (bytes(range(32)), bytes(range(32)).hex().encode() + b"\n"):
+        file.write_bytes(right)
+        assert _cookie_secret(file) == bytes(range(32))
 
 
 def test_a_disk_that_fails_does_not_stop_the_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

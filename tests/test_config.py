@@ -306,11 +306,46 @@ def test_every_fault_is_told() -> None:
         '--listen: found "53"; expected an address and a port; write :53 for every address of this machine, '
         "127.0.0.1:53 for itself alone",
         '--listen: found "x:y"; expected an address and a port; write it as in 127.0.0.1:1053, [::1]:1053 or :53',
-        "headlessdns.yaml:3: workers: found 99; expected a number, 1 to 64; write a whole number in that range",
         "HEADLESSDNS_ZONE: found \"a..b\"; expected a domain name; 'a..b' has an empty label, or a backslash that "
         "escapes nothing",
         'HEADLESSDNS_TTL: found "long"; expected seconds, 0 to 2147483647; write a whole number in that range',
+        "headlessdns.yaml:3: workers: found 99; expected a number, 1 to 64; write a whole number in that range",
     ]
+
+
+def test_faults_of_a_file_are_in_the_order_of_its_lines() -> None:
+    """However they were found, faults of one file come in the order in which it is corrected."""
+    text = (
+        "ttl: x\nkind: Other\nnonsense: 1\napiVersion: headlessdns.io/v1alpha1\nzone: a..b\nttl: 2\n"
+        "workers: 0\nlisten: ['53', 'x:y']\nmanifests: a\n"
+    )
+    assert [fault.partition(": found")[0] for fault in faults({}, text=text)] == [
+        "headlessdns.yaml:2: kind",
+        "headlessdns.yaml:3: nonsense",
+        "headlessdns.yaml:5: zone",
+        "headlessdns.yaml:6",
+        "headlessdns.yaml:7: workers",
+        "headlessdns.yaml:8: listen",
+        "headlessdns.yaml:8: listen",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["manifest: a\n", "- a\n", "a: [\n", "# nothing\n"], ids=["a slip", "a list", "broken", "empty"]
+)
+def test_a_broken_file_is_not_followed_by_what_follows_from_it(text: str) -> None:
+    """Where the file is broken it is not said that there is nothing to serve: the source may stand in it."""
+    file = ConfigFile("headlessdns.yaml", HEADER + text if text == "manifest: a\n" else text)
+    with pytest.raises(ConfigError) as caught:
+        config.load({}, {}, file)
+    assert str(caught.value).startswith("headlessdns.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_long_label_is_shown_as_text() -> None:
+    """A label that is too long is shown as a person wrote it, and not at full length."""
+    (fault,) = faults({"zone": "a" * 64 + ".local"})
+    assert fault.endswith(f'expected a domain name; label "{"a" * 60}..." has 64 octets, expected 1 to 63')
 
 
 PLACES = {
@@ -422,7 +457,7 @@ FILES = {
     ),
     "another apiVersion": (
         HEADER.replace("v1alpha1", "v1"),
-        'headlessdns.yaml: apiVersion: found "headlessdns.io/v1"; '
+        'headlessdns.yaml:1: apiVersion: found "headlessdns.io/v1"; '
         "expected headlessdns.io/v1alpha1; "
         "write apiVersion: headlessdns.io/v1alpha1",
     ),

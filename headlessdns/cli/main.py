@@ -10,9 +10,15 @@ import importlib
 import click
 
 from headlessdns import __version__
+from headlessdns.cli import leaving
 from headlessdns.errors import HeadlessDNSError
 
-_COMMANDS = {"query": "headlessdns.cli.query", "serve": "headlessdns.cli.serve"}
+_COMMANDS = {
+    "controller": "headlessdns.cli.controller",
+    "plan": "headlessdns.cli.plan",
+    "query": "headlessdns.cli.query",
+    "serve": "headlessdns.cli.serve",
+}
 EXIT_INPUT = 2  # what click has for unknown flags, too
 
 
@@ -21,6 +27,13 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[:1] == ["serve"]:
+            ctx.call_on_close(leaving.at_once())  # before its imports, which take a while
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = _COMMANDS.get(cmd_name)

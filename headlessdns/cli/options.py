@@ -20,6 +20,12 @@ WAYS = (
     "and clusterIpTtl. Flags win over variables, variables over the file. Repeatable variables are separated by commas."
 )
 
+CONTROLLER_WAYS = (
+    "Every flag is an environment variable and a key of the file, too: --concurrent-syncs is "
+    "HEADLESSDNS_CONCURRENT_SYNCS and concurrentSyncs. Flags win over variables, variables over the file. Repeatable "
+    "variables are separated by commas."
+)
+
 
 class SectionedCommand(click.Command):
     """A command whose ``--help`` shows the settings under their headings."""
@@ -90,6 +96,10 @@ def read_file(path: str | None) -> ConfigFile | None:
         return ConfigFile(path, Path(path).read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         fault = Fault(path, "octets that are no UTF-8", "YAML in UTF-8", "save the file as UTF-8 text")
+    except IsADirectoryError:
+        fault = Fault(path, "a folder", "a file", "name a file in it")
+    except PermissionError as error:
+        fault = Fault(path, str(error.strerror), "a file that can be read", "grant this user the right to read it")
     except OSError as error:
         fault = Fault(path, str(error.strerror), "a file that can be read", FILE_REMEDY)
     raise ConfigError([fault])

@@ -43,7 +43,7 @@ class Answered(NamedTuple):
 
     Attributes:
         response: The response.
-        notes: Lines about its records, only where there is no server in between.
+        notes: Lines about its records, only where the objects are known.
         footer: Lines about how it came.
     """
 
@@ -84,6 +84,7 @@ class _Server(click.ParamType[Listen]):
     cls=options.SectionedCommand,
     epilog="Exit codes: 0 for NOERROR, with or without records; 1 for any other RCODE; 2 for wrong input; 9 where no "
     "server replied.",
+    short_help="Ask a server for a name, or answer as one would.",
 )
 @click.argument("name")
 @click.argument("type", type=_TypeName(), required=False)
@@ -117,16 +118,14 @@ def command(
     config_file: str | None,
     **flags: object,
 ) -> None:
-    """Ask for NAME, of type A if no TYPE is given, or PTR where NAME is an address.
+    """Ask for NAME: its A records where no TYPE is given, PTR if it is an address.
 
     With --manifests or --kubeconfig the answer is the one that a server would give from them, and each record comes
-    with the object that it was made from. Else a server is asked: --server, or 127.0.0.1:1053.
+    with the object that it was made from. Else a server is asked: --server, or 127.0.0.1:1053. With --server and one
+    of the two the answer is the server's, and the objects are looked up there.
     """
     logs.set_up("text", level=logging.WARNING)
     question = _question(name, type, is_reverse=is_reverse)
-    given = [flag for flag in _SOURCES if flags[flag]]
-    if server and given:
-        raise click.UsageError(f"--server and --{given[0]} exclude each other: ask a server, or do without one.")
     zone, ask = _asker(server, config_file, flags, timeout_s, is_stream=is_stream)
     try:
         answered = ask(question)
@@ -164,31 +163,37 @@ def _asker(
     """
     file = options.read_file(config_file)
     chosen = config.load_some((*_SOURCES, "zone"), flags, os.environ, file)
-    if server is None and any(chosen[field] for field in _SOURCES):
-        return chosen["zone"], _source_asker(config.load(flags, os.environ, file))
     whom = server or DEFAULT_SERVER
 
-    def ask(question: Question) -> Answered:
+    def ask_server(question: Question) -> Answered:
         query = exchange.compose_query(*question)
         received = exchange.exchange(whom, query, timeout_s, is_stream=is_stream)
-        return Answered(display.parse(received.message), [], list(_server_footer(whom, received)))
+        return Answered(display.parse(received.message), [], _server_footer(whom, received))
 
-    return chosen["zone"], ask
+    # What a variable or the file names counts only where no server is named: else nobody could ask one there.
+    if any(flags[field] for field in _SOURCES) or (server is None and any(chosen[field] for field in _SOURCES)):
+        settings = config.load(flags, os.environ, file)
+        return chosen["zone"], _source_asker(settings, ask_server if server else None)
+    return chosen["zone"], ask_server
 
 
-def _source_asker(settings: config.ServeConfig) -> _Ask:
+def _source_asker(settings: config.ServeConfig, ask_server: _Ask | None) -> _Ask:
+    """Return what answers from objects, or adds them to the answers of a server."""
     from headlessdns.cli.source import Source  # it brings the server's parts
 
     source = Source(settings)
 
     def ask(question: Question) -> Answered:
-        response = display.parse(source.answer(exchange.compose_query(*question)))
-        notes = list(source.origins(response))
+        if ask_server is None:
+            answered = Answered(display.parse(source.answer(exchange.compose_query(*question))), [], [])
+        else:
+            answered = ask_server(question)
+        notes = list(source.origins(answered.response, is_ours=ask_server is None))
         notes = ["", ";; ORIGINS:", *notes] if notes else []
         stateful_set = source.stateful_set(question.qname)
         if stateful_set:
             notes += ["", stateful_set]
-        return Answered(response, notes, [f";; SOURCE: {source.description}"])
+        return answered._replace(notes=notes, footer=[*answered.footer, f";; SOURCE: {source.description}"])
 
     return ask
 

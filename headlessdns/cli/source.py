@@ -29,6 +29,7 @@ from headlessdns.wire.respond import Client, Identity, respond
 if TYPE_CHECKING:
     from headlessdns.cluster.reflector import Reflector
 
+_OF_THE_ZONE = frozenset({Type.SOA, Type.TXT})  # the server's own, whose data differs from replica to replica
 LIST_S = 30.0  # within which a cluster has to be listed
 _ORDINAL = re.compile(r"(.+)-(0|[1-9][0-9]{0,9})\Z")
 _NOBODY = Client(b"\x7f\x00\x00\x01", is_stream=True)
@@ -72,27 +73,37 @@ class Source:
         assert isinstance(response, bytes)  # a query gets a response, and without a resolver at once
         return response
 
-    def origins(self, response: Response) -> Iterator[str]:
-        """Yield lines that say which object each record of *response* came from."""
+    def origins(self, response: Response, *, is_ours: bool = True) -> Iterator[str]:
+        """Yield lines that say which object each record of *response* came from.
+
+        Args:
+            response: What was answered.
+            is_ours: By this source; records of others may be unknown here, and a line says so.
+        """
         shown: dict[tuple[CanonicalName, int], set[str]] = {}
         for section in ("ANSWER", "ADDITIONAL"):
             for record in response.sections[section]:
                 shown.setdefault((record.owner, record.type), set()).add(record.rdata)
         for (owner, type), rdatas in shown.items():
-            yield from self._rrset_origins(owner, type, rdatas)
+            yield from self._rrset_origins(owner, type, rdatas, is_ours)
 
-    def _rrset_origins(self, owner: CanonicalName, type: int, rdatas: set[str]) -> Iterator[str]:
+    def _rrset_origins(self, owner: CanonicalName, type: int, rdatas: set[str], is_ours: bool) -> Iterator[str]:
+        title = f"; {names.to_text(owner)} {display.type_name(type)}"
         rrset = next((rrset for key, rrset in self._pipeline.zones.rrsets(owner).items() if key == type), None)
-        if rrset is None:
+        origins: dict[str, ObjectRef] = {}
+        if rrset is not None:
+            texts = [display.rdata_text(type, rdata) for rdata in rrset.rdatas]
+            origins = dict(zip(texts, rrset.origins, strict=True))
+        is_whole = is_ours or type in _OF_THE_ZONE or rdatas <= origins.keys()
+        if is_whole and len(set(origins.values())) == 1:
+            yield f"{title}: {self._place(next(iter(origins.values())))}"
             return
-        title = f"; {names.to_text(owner)} {Type(type).name}"
-        if len(set(rrset.origins)) == 1:
-            yield f"{title}: {self._place(rrset.origins[0])}"
-            return
-        for rdata, origin in zip(rrset.rdatas, rrset.origins, strict=True):
-            text = display.rdata_text(type, rdata)
+        for text, origin in origins.items():
             if text in rdatas:
                 yield f"{title} {text}: {self._place(origin)}"
+        if not is_ours:
+            for text in sorted(rdatas - origins.keys()):
+                yield f"{title} {text}: unknown, {self.description} has nothing that gives it"
 
     def _place(self, origin: ObjectRef) -> str:
         place = self._places.get((origin.kind, Key(origin.namespace, origin.name)))

@@ -221,12 +221,16 @@ class ApiClient:
         """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S), self.get("/version", {}) as reply:
-                await reply.body()
+                body = await reply.body()
         except TimeoutError as error:
             raise ClusterError(self._explain(error)) from error
         if reply.status == 401:
             raise ClusterError(
                 f"{self.host} refuses the credentials of {self._source} (401); renew its token or client certificate"
+            )
+        if reply.status == 200 and not _is_mapping(body):
+            raise ClusterError(
+                f"{self.host} answers, but not with JSON as a Kubernetes API does; correct the server in {self._source}"
             )
 
     async def reauthenticate(self) -> None:
@@ -300,6 +304,13 @@ _EXPLANATIONS: dict[type[Exception], str] = {  # the first that fits counts
 }
 
 
+def _is_mapping(body: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def _octets(body: Any) -> bytes | None:
     return body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
 
@@ -320,7 +331,10 @@ def _reason(error: Exception) -> str:
         return error.verify_message
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "in the middle of a reply"  # the library says it with the name of an error and a status that nobody sent
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = text.replace("File does not exists", "there is no such file")  # as the kubernetes package has it
     return " ".join(text.split())
 
 
@@ -394,7 +408,7 @@ def _in_cluster(environ: Mapping[str, str], service_account: Path) -> _Load:
             loader.load_and_set(configuration)
         except _LOADER_ERRORS as error:
             remedy = "let the pod have its token (automountServiceAccountToken), or add --kubeconfig FILE"
-            raise ClusterError(f"{service_account}: {error}; {remedy}") from error
+            raise ClusterError(f"{service_account}: {_reason(error)}; {remedy}") from error
 
     return load
 
@@ -406,7 +420,9 @@ def _from_kubeconfig(kubeconfig: Path, context: str | None) -> _Load:
             with _errors_of_plugins() as complaints:
                 loader = await _load_kube_config(str(kubeconfig), wanted, configuration, persist_config=False)
         except _LOADER_ERRORS as error:
-            raise ClusterError(f"kubeconfig {kubeconfig}: context {wanted}: {error}; correct the file") from error
+            raise ClusterError(
+                f"kubeconfig {kubeconfig}: context {wanted}: {_reason(error)}; correct the file"
+            ) from error
         if complaints and not {"token", "cert_file"} & {name for name, value in vars(loader).items() if value}:
             raise ClusterError(f"kubeconfig {kubeconfig}: context {wanted}: {complaints[0]}; run that command by hand")
 
@@ -446,8 +462,12 @@ def _read_kubeconfig(kubeconfig: Path) -> dict[str, Any]:
         document = yaml.safe_load(kubeconfig.read_bytes())
     except FileNotFoundError as error:
         raise ClusterError(f"kubeconfig {kubeconfig}: there is no such file; correct --kubeconfig") from error
-    except OSError as error:
+    except IsADirectoryError as error:
+        raise ClusterError(f"kubeconfig {kubeconfig}: it is a folder; name the file in it") from error
+    except PermissionError as error:
         raise ClusterError(f"kubeconfig {kubeconfig}: {error.strerror}; grant the right to read it") from error
+    except OSError as error:
+        raise ClusterError(f"kubeconfig {kubeconfig}: {error.strerror}; correct --kubeconfig") from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ClusterError(f"kubeconfig {kubeconfig}: it is no YAML ({reason}); correct the file") from error

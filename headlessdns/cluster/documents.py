@@ -321,6 +321,54 @@ def _skip_space(text: str, position: int) -> int:
     return found.end() if found else position
 
 
+# Objects of any kind, as they are written
+
+
+class Raw(NamedTuple):
+    """An object of any kind.
+
+    Attributes:
+        value: All of it; an item of a typed list has the kind of its list.
+        place: Where it stands; `place.where(path)` says it for people.
+    """
+
+    value: dict[str, Any]
+    place: _Place
+
+
+def decode_raw(octets: bytes, name: str, *, is_json: bool = False) -> tuple[list[Raw], list[Fault]]:
+    """Return every object that the file *name* holds, given its *octets*, and what is wrong; nothing is raised."""
+    faults: list[Fault] = []
+    found: list[Raw] = []
+    documents = _json_documents if is_json else _yaml_documents
+    for value, place in documents(octets, name, faults):
+        _take_raw(value, place, found, faults)
+    return found, faults
+
+
+def _take_raw(
+    value: Any, place: _Place, found: list[Raw], faults: list[Fault], implied: tuple[str, str] = ("", "")
+) -> None:
+    if not isinstance(value, dict):
+        expected = "a mapping with apiVersion, kind and metadata"
+        faults.append(place.fault((), _shown(value), expected, "write one object per document"))
+        return
+    head = {key: value.get(key) or default for key, default in zip(("apiVersion", "kind"), implied, strict=True)}
+    missing = _head_faults(head, place)
+    if missing:
+        faults += missing
+        return
+    items = value.get("items") or []
+    if not head["kind"].endswith("List") or place.prefix:
+        found.append(Raw({**value, **head}, place))
+    elif not isinstance(items, list):
+        faults.append(place.fault(("items",), _shown(items), "a list", "write each item after a dash"))
+    else:
+        of = ("", "") if head["kind"] == "List" else (head["apiVersion"], head["kind"].removesuffix("List"))
+        for index, item in enumerate(items):
+            _take_raw(item, place._replace(prefix=("items", index)), found, faults, of)
+
+
 # From a document to objects
 
 
@@ -586,6 +634,21 @@ def _broken_rules(object: Object, place: _Place) -> Iterator[tuple[Path, Fault]]
     for path, value, rule in _RULES[type(object)](object):
         if not rule.holds(value):
             yield path, place.fault(path, _shown(value), rule.expected, rule.remedy)
+
+
+def review(object: Object) -> list[str]:
+    """Return what is wrong with, and surprising about, an *object* that an API server let in, a line each."""
+    metadata = object.metadata
+    faults = [
+        Fault(f"{type(object).__name__} {metadata.key}: {_field(path)}", _shown(value), rule.expected, rule.remedy)
+        for path, value, rule in _RULES[type(object)](object)
+        if not rule.holds(value)
+    ]
+    notes = [f"{note.value}: {metadata.key}" for note in _notes(object) if note in _NOTES_IN_CLUSTERS]
+    return [*map(str, faults[:MAX_FAULTS_PER_OBJECT]), *notes]
+
+
+_NOTES_IN_CLUSTERS = frozenset({Note.NUMERIC_EXTERNAL_NAME, Note.ODD_HOSTNAME})
 
 
 def _meta(object: Object, name: _Rule) -> Iterator[_Checked]:

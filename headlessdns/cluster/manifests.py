@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import select
 import stat
 import time
 from collections import Counter, defaultdict
@@ -31,6 +32,7 @@ MAX_FILE_OCTETS = 64 * 1024 * 1024
 POLL_INTERVAL_S = 0.4
 SETTLE_S = 0.1  # two looks this far apart must be alike, so that a file is not read between truncating and writing
 RACY_NS = 1_000_000_000  # a file this young may change once more without a new time stamp
+PIPE_PATIENCE_S = 2.0
 _SELECTED_KINDS = frozenset({Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.ENDPOINTS, Kind.POD})
 _SHOWN_PER_WARNING = 8
 
@@ -185,6 +187,10 @@ class Store:
         """Return what is wrong with the paths and files now."""
         return [*self._scan.faults, *(fault for file in self._files.values() for fault in file.faults)]
 
+    def broken_count(self) -> int:
+        """Return how many files and paths are broken or gone, so that what was read of them before is in use."""
+        return len({name for name, file in self._files.items() if file.faults}.union(self._scan.unseen))
+
     def assemble(self) -> tuple[Manifests, list[Fault]]:
         """Return the last good content of all files together, and a fault for each object that is there twice.
 
@@ -253,8 +259,30 @@ def _decode(octets: bytes, name: str) -> Decoded:
 
 
 def _octets(name: str) -> bytes:
-    with open(name, "rb") as file:
-        return file.read(MAX_FILE_OCTETS + 1)
+    """Return what the file *name* holds; of a pipe, all until its writers have closed it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # a pipe without a writer blocks
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            _await_writer(file.fileno(), name)
+        os.set_blocking(file.fileno(), True)
+        parts = []
+        left = MAX_FILE_OCTETS + 1
+        while left and (part := file.read(left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+
+
+def _await_writer(pipe_fd: int, name: str) -> None:
+    """Wait until something is written into a pipe; nobody would know why nothing happens, so it is logged."""
+    poller = select.poll()
+    poller.register(pipe_fd, select.POLLIN)
+    if not poller.poll(PIPE_PATIENCE_S * 1000):
+        logger.warning("%s is a pipe into which nobody has written; waiting for its content", name)
+        poller.poll()
 
 
 # Which files there are
@@ -281,7 +309,10 @@ def _scan(paths: Sequence[str]) -> _Scan:
             except OSError as error:
                 if name == path or not isinstance(error, FileNotFoundError):
                     miss(name, error)
-                continue  # gone since the folder was listed, or a link that leads nowhere
+                elif os.path.islink(name):
+                    unseen.append(name)
+                    faults.append(_broken_link(name))
+                continue  # else gone since the folder was listed
             if name != path and not stat.S_ISREG(status.st_mode):
                 continue
             if (target := os.path.realpath(name)) not in real:  # the same file under two names is one file
@@ -308,6 +339,10 @@ _EMPTY_FOLDER = "a folder without manifests"
 def _empty_folder(path: str) -> Fault:
     expected = "files that end in .yaml, .yml or .json"
     return Fault(path, _EMPTY_FOLDER, expected, "name the folder or file that holds them")
+
+
+def _broken_link(name: str) -> Fault:
+    return Fault(name, "a link that leads nowhere", "a file", "put back what it leads to, or remove it")
 
 
 def _path_fault(path: str, error: OSError) -> Fault:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -397,7 +398,7 @@ class ListWatch:
         # Its other form, a date, is not what API servers send.
         if retry_after.isascii() and retry_after.isdigit() and len(retry_after) <= _MAX_DIGITS:
             retry_after_s = int(retry_after)
-        return self._conclude(outcome_of(status, message), f"HTTP {status}: {message}", retry_after_s)
+        return self._conclude(outcome_of(status, message), _said(f"HTTP {status}", status, message), retry_after_s)
 
     def lost(self, reason: str, now_s: float) -> list[Event]:
         """Take in that there was no reply, or that it broke off at *now_s*."""
@@ -421,7 +422,7 @@ class ListWatch:
         except _UNREADABLE as error:
             self._skip(line, error)
         except msgspec.DecodeError as error:
-            events += self._conclude(Outcome.BROKEN, f"a line that is no JSON: {error}")
+            events += self._conclude(Outcome.BROKEN, f"a line that is no JSON: {error}; is this an API server?")
 
     def _take_put(self, event: _WatchEvent, events: list[Event]) -> None:
         codec = self._codec
@@ -460,7 +461,9 @@ class ListWatch:
         status = _STATUS.decode(event.object)
         message = status.message or ""
         retry_after_s = status.details.retry_after_s if status.details else None
-        events += self._conclude(outcome_of(status.code, message), f"{status.code}: {message}", retry_after_s)
+        events += self._conclude(
+            outcome_of(status.code, message), _said(str(status.code), status.code, message), retry_after_s
+        )
 
     def _take_unknown(self, event: _WatchEvent, events: list[Event]) -> None:
         """Pass over a type that a later version may add."""
@@ -469,7 +472,7 @@ class ListWatch:
         try:
             page = self._decode_page(body)
         except _NO_JSON as error:
-            return self._conclude(Outcome.BROKEN, f"a page that is no list: {error}")
+            return self._conclude(Outcome.BROKEN, f"a page that is no list: {error}; is this an API server?")
         self._objects |= {object.metadata.key: object for object in page.items or () if self._codec.is_of_use(object)}
         self._continue = page.metadata.continue_ or ""
         self._pause = Pause()
@@ -592,6 +595,12 @@ _HANDLERS = {
     "BOOKMARK": ListWatch._take_bookmark,
     "ERROR": ListWatch._take_error,
 }
+
+
+def _said(text: str, status: int, message: str) -> str:
+    """Return what the server said, or what *status* means where it gave no reason."""
+    phrase = message or {one.value: one.phrase for one in HTTPStatus}.get(status, "")
+    return f"{text}: {phrase}" if phrase else text
 
 
 # How a watch is doing

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 COMPONENT = "headlessdns-controller"
 NORMAL, WARNING = "Normal", "Warning"
-_BURST, _REFILL_QPS = 25, 1 / 300  # of one object
+_BURST, _REFILL_QPS = 25, 1 / 300  # of one object and type, so that a thousand successes hide no failure
 _KNOWN = 4096
 _WAITING = 1000
 _ALIKE_S = 600.0  # later the same is news again
@@ -75,7 +75,7 @@ class Recorder:
         self._api = api
         self._clock = clock
         self._written: OrderedDict[tuple[str, str, str, str], _Written] = OrderedDict()
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(_WAITING)
 
     def tell(self, set: StatefulSet, type: str, reason: str, message: str) -> None:
@@ -97,10 +97,10 @@ class Recorder:
                 while not self._queue.empty():
                     await self._write(self._queue.get_nowait())
         except TimeoutError:
-            self.dropped += self._queue.qsize()
+            self.dropped += 1 + self._queue.qsize()  # it was on its way
 
     async def _write(self, event: _Pending) -> None:
-        if not self._may_write(event.set.metadata.uid):
+        if not self._may_write(event.set.metadata.uid, event.type):
             self.dropped += 1
             return
         key = (event.set.metadata.uid, event.type, event.reason, event.message)
@@ -133,10 +133,10 @@ class Recorder:
         if len(self._written) > _KNOWN:
             self._written.popitem(last=False)
 
-    def _may_write(self, uid: str) -> bool:
+    def _may_write(self, uid: str, type: str) -> bool:
         """Take a token of the object's bucket and tell whether there was one."""
-        bucket = self._buckets.pop(uid, None) or TokenBucket(_REFILL_QPS, _BURST, self._clock)
-        self._buckets[uid] = bucket
+        bucket = self._buckets.pop((uid, type), None) or TokenBucket(_REFILL_QPS, _BURST, self._clock)
+        self._buckets[uid, type] = bucket
         if len(self._buckets) > _KNOWN:
             self._buckets.popitem(last=False)
         return bucket.try_take()

@@ -104,8 +104,7 @@ def is_member(set: StatefulSet, pod: Pod) -> bool:
 
 def has_identity(set: StatefulSet, pod: Pod) -> bool:
     """Tell whether *pod* is who its name says (S5)."""
-    ordinal = ordinal_of(pod.name)
-    return ordinal >= 0 and pod.name == pod_name(set, ordinal) == pod.labels.get(POD_NAME_LABEL)
+    return pod.name == pod_name(set, ordinal_of(pod.name)) == pod.labels.get(POD_NAME_LABEL)
 
 
 def has_storage(set: StatefulSet, pod: Pod) -> bool:

@@ -5,13 +5,14 @@ Holds state, does no I/O. Sets are kept as octets and read when they are synced:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from headlessdns.controller import slim
 from headlessdns.controller.model import (
     Claim,
     Metadata,
@@ -24,8 +25,11 @@ from headlessdns.controller.model import (
     read_set,
 )
 
+G = TypeVar("G", bound=Hashable)
+
 EXPECTATION_S = 10.0  # a write unseen for longer is seen no more: the plan is made from what is there
 _PARSED_SETS = 1000
+_EMPTY_NAMESPACES = 1000
 
 
 class Watched(Enum):
@@ -94,31 +98,72 @@ def version_of(metadata: Metadata) -> int:
     return int(text) if text.isdigit() else 0
 
 
+class _Groups(Generic[G]):
+    """Objects in groups, by name. A group that is empty is not there."""
+
+    def __init__(self) -> None:
+        self._groups: dict[G, dict[str, Object]] = {}
+
+    def __iter__(self) -> Iterator[G]:
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def of(self, group: G) -> Mapping[str, Object]:
+        """Return the objects of *group* by name."""
+        return self._groups.get(group, _NOTHING)
+
+    def add(self, group: G, object: Object) -> None:
+        objects = self._groups.get(group)
+        if objects is None:
+            objects = self._groups[group] = {}
+        objects[object.metadata.name] = object
+
+    def drop(self, group: G, name: str) -> None:
+        objects = self._groups.get(group)
+        if objects is not None:
+            objects.pop(name, None)
+            if not objects:
+                del self._groups[group]
+
+
+_NOTHING: dict[str, Object] = {}
+
+
+def _place(metadata: Metadata) -> tuple[str, str]:
+    owner = metadata.controller()
+    return metadata.namespace, owner.uid if owner is not None else ""
+
+
 class _Store:
     """The objects of one kind by namespace and name."""
 
     def __init__(self) -> None:
-        self.by_namespace: dict[str, dict[str, Object]] = {}
+        self.by_namespace: _Groups[str] = _Groups()
         self.latest: dict[str, int] = {}  # the newest version seen in each namespace
 
     def get(self, namespace: str, name: str) -> Object | None:
-        return self.by_namespace.get(namespace, {}).get(name)
+        return self.by_namespace.of(namespace).get(name)
 
-    def put(self, object: Object) -> Object | None:
-        """Store *object* and return what was there before."""
+    def put(self, object: Object) -> None:
         metadata = object.metadata
-        objects = self.by_namespace.setdefault(metadata.namespace, {})
-        before = objects.get(metadata.name)
-        objects[metadata.name] = object
-        self.note(metadata.namespace, version_of(metadata))
-        return before
+        self.by_namespace.add(metadata.namespace, object)
+        version = version_of(metadata)
+        if version > self.latest.get(metadata.namespace, 0):
+            self.latest[metadata.namespace] = version
 
     def drop(self, namespace: str, name: str) -> Object | None:
-        return self.by_namespace.get(namespace, {}).pop(name, None)
+        """Drop an object and return it.
 
-    def note(self, namespace: str, version: int) -> None:
-        if version > self.latest.get(namespace, 0):
-            self.latest[namespace] = version
+        The newest version of a namespace outlives its objects, since what was gone before we asked has been seen, too;
+        but not those of thousands of namespaces that are gone themselves.
+        """
+        before = self.get(namespace, name)
+        self.by_namespace.drop(namespace, name)
+        if len(self.latest) > 2 * len(self.by_namespace) + _EMPTY_NAMESPACES:
+            self.latest = {known: self.latest[known] for known in self.by_namespace if known in self.latest}
+        return before
 
 
 class Observed:
@@ -128,28 +173,34 @@ class Observed:
         """Begin with nothing; *clock* gives monotonic seconds."""
         self._clock = clock
         self._stores = {kind: _Store() for kind in Watched}
-        self._owned: dict[Watched, dict[str, dict[str, Object]]] = {Watched.POD: {}, Watched.REVISION: {}}
-        self._orphans: dict[Watched, dict[str, dict[str, Object]]] = {Watched.POD: {}, Watched.REVISION: {}}
+        # By namespace and UID of the owner, empty for orphans. Whoever may write in one namespace can name an owner in
+        # another; that is to move nothing there.
+        self._by_owner: dict[Watched, _Groups[tuple[str, str]]] = {Watched.POD: _Groups(), Watched.REVISION: _Groups()}
         self._set_keys: dict[str, SetKey] = {}  # by UID
+        self._pool = slim.Pool()
         self._expected: dict[SetKey, list[Expectation]] = {}
 
     # Taking in
 
     def put(self, kind: Watched, object: Object) -> set[SetKey]:
-        """Take in an object that was added or changed, and return the sets that it concerns (S47)."""
-        before = self._stores[kind].put(object)
-        if before is not None and before.metadata.resource_version == object.metadata.resource_version:
+        """Take in an object that was added or changed, and return the sets that it concerns (S47).
+
+        The object is ours from then on.
+        """
+        store, metadata = self._stores[kind], object.metadata
+        before = store.get(metadata.namespace, metadata.name)
+        if before is not None and metadata.resource_version == before.metadata.resource_version != "":
             return set()
-        concerned = self._reindex(kind, before, object)
-        return concerned | self._concerned(kind, object)
+        slim.slim(object, self._pool)
+        store.put(object)
+        return self._reindex(kind, before, object) | self._concerned(kind, object)
 
     def delete(self, kind: Watched, namespace: str, name: str) -> set[SetKey]:
         """Take in that an object is gone, and return the sets that it concerns."""
         before = self._stores[kind].drop(namespace, name)
         if before is None:
             return set()
-        concerned = self._reindex(kind, before, None)
-        return concerned | self._concerned(kind, before)
+        return self._reindex(kind, before, None) | self._concerned(kind, before)
 
     def replace(self, kind: Watched, namespace: str | None, objects: Iterable[Object]) -> set[SetKey]:
         """Take in a whole list, and return the sets that what is new, changed or gone concerns."""
@@ -157,10 +208,7 @@ class Observed:
         listed = {(object.metadata.namespace, object.metadata.name): object for object in objects}
         scopes = [namespace] if namespace is not None else list(store.by_namespace)
         gone = [
-            (scope, name)
-            for scope in scopes
-            for name in store.by_namespace.get(scope, {})
-            if (scope, name) not in listed
+            (scope, name) for scope in scopes for name in store.by_namespace.of(scope) if (scope, name) not in listed
         ]
         concerned: set[SetKey] = set()
         for scope, name in gone:
@@ -178,21 +226,20 @@ class Observed:
             if now is not None:
                 metadata = now.metadata
                 self._set_keys[metadata.uid] = SetKey(SET_KINDS[kind], metadata.namespace, metadata.name)
-        elif kind in self._owned:
+        elif kind in self._by_owner:
+            groups = self._by_owner[kind]
             if before is not None:
-                owner = before.metadata.controller()
-                self._bucket(kind, before.metadata).pop(before.metadata.name, None)
-                if owner is not None and owner.uid in self._set_keys:
-                    concerned.add(self._set_keys[owner.uid])
+                groups.drop(_place(before.metadata), before.metadata.name)
+                concerned |= self._owner(before.metadata)
             if now is not None:
-                self._bucket(kind, now.metadata)[now.metadata.name] = now
+                groups.add(_place(now.metadata), now)
         return concerned
 
-    def _bucket(self, kind: Watched, metadata: Metadata) -> dict[str, Object]:
+    def _owner(self, metadata: Metadata) -> set[SetKey]:
+        """Return the set that manages an object; none where it is not one that we know."""
         owner = metadata.controller()
-        if owner is None:
-            return self._orphans[kind].setdefault(metadata.namespace, {})
-        return self._owned[kind].setdefault(owner.uid, {})
+        key = self._set_keys.get(owner.uid) if owner is not None else None
+        return {key} if key is not None and key.namespace == metadata.namespace else set()
 
     def _concerned(self, kind: Watched, object: Object) -> set[SetKey]:
         metadata = object.metadata
@@ -202,13 +249,11 @@ class Observed:
             return set(self._governed_by(metadata.namespace, metadata.name))
         if kind is Watched.CLAIM:
             return set(self._owners_of_claim(metadata.namespace, metadata.name))
-        owner = metadata.controller()
-        if owner is not None:
-            return {self._set_keys[owner.uid]} if owner.uid in self._set_keys else set()
-        return set(self._holders_of_name(metadata)) if kind is Watched.POD else set()
+        owner = self._owner(metadata)
+        return owner | set(self._holders_of_name(metadata)) if kind is Watched.POD else owner
 
     def _holders_of_name(self, metadata: Metadata) -> Iterator[SetKey]:
-        """Yield the sets that may want a pod that nobody owns: it bears a name of theirs."""
+        """Yield the sets of which a pod bears a name: they may adopt it, or it may be in their way."""
         parent, _ = parent_and_ordinal(metadata.name)
         for kind in SET_KINDS:
             if self._stores[kind].get(metadata.namespace, parent) is not None:
@@ -226,7 +271,7 @@ class Observed:
 
     def _governed_by(self, namespace: str, service_name: str) -> Iterator[SetKey]:
         for kind in SET_KINDS:
-            for name, record in self._stores[kind].by_namespace.get(namespace, {}).items():
+            for name, record in self._stores[kind].by_namespace.of(namespace).items():
                 assert isinstance(record, SetRecord)
                 if service_name.encode() in record.octets:  # cheap; a few too many do no harm
                     yield SetKey(SET_KINDS[kind], namespace, name)
@@ -239,7 +284,8 @@ class Observed:
 
     def count(self, kind: Watched) -> int:
         """Return how many objects of *kind* are known."""
-        return sum(map(len, self._stores[kind].by_namespace.values()))
+        groups = self._stores[kind].by_namespace
+        return sum(len(groups.of(namespace)) for namespace in groups)
 
     def set(self, key: SetKey) -> StatefulSet | None:
         """Return the set of *key*.
@@ -262,17 +308,16 @@ class Observed:
         return self._of(Watched.REVISION, set)  # type: ignore[return-value]  # the store of revisions
 
     def _of(self, kind: Watched, set: StatefulSet) -> list[Object]:
-        owned = self._owned[kind].get(set.metadata.uid, {}).values()
-        orphans = self._orphans[kind].get(set.namespace, {}).values()
-        return [*(one for one in owned if one.metadata.namespace == set.namespace), *orphans]
+        groups = self._by_owner[kind]
+        return [*groups.of((set.namespace, set.metadata.uid)).values(), *groups.of((set.namespace, "")).values()]
 
     def pod(self, namespace: str, name: str) -> Pod | None:
         """Return a pod, whoever owns it."""
         return self._stores[Watched.POD].get(namespace, name)  # type: ignore[return-value]  # the store of pods
 
     def claims(self, namespace: str) -> Mapping[str, Claim]:
-        """Return the claims of *namespace* by name."""
-        return self._stores[Watched.CLAIM].by_namespace.get(namespace, {})  # type: ignore[return-value]
+        """Return the claims of *namespace* by name, as they are for as long as nothing is taken in."""
+        return self._stores[Watched.CLAIM].by_namespace.of(namespace)  # type: ignore[return-value]
 
     def service(self, namespace: str, name: str) -> Service | None:
         """Return a Service."""

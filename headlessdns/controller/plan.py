@@ -233,8 +233,10 @@ class _Sync:
         if self._set.is_being_deleted:
             self.status = self._count(self._members)
             return
-        if self._keep() and self._prepare_condemned() and self._remove_condemned():
-            self._update()
+        if self._keep():
+            self._prepare_condemned()
+            if self._remove_condemned():
+                self._update()
         self._grow_claims()
 
     def again_s(self) -> float | None:
@@ -388,7 +390,7 @@ class _Sync:
 
     # Phases B and C: what is to go
 
-    def _prepare_condemned(self) -> bool:
+    def _prepare_condemned(self) -> None:
         """Bring the owners of claims in line before their pods go (S16)."""
         slots = []
         for pod in self._condemned:
@@ -396,7 +398,6 @@ class _Sync:
             if actions := _only_with_change(owners):
                 slots.append(tuple(actions))
         self._add_step(slots)
-        return True
 
     def _remove_condemned(self) -> bool:
         """Delete what is not to exist; tell whether the next phase may come (S34, S35)."""
@@ -437,12 +438,9 @@ class _Sync:
         """Return the one pod to replace now, or none (S36)."""
         for ordinal in reversed(self._ordinals[self._set.partition :]):
             pod = self._kept.get(ordinal)
-            if pod is None:
-                return []
-            if self._is_superseded(pod):
+            if pod is not None and self._is_superseded(pod):
                 return [pod]
             if self._is_away(ordinal):
-                self._wait_for(self._why_not_available(pod) or WaitKind.POD_READY, pod.name, pod)
                 return []
         return []
 

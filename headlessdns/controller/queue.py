@@ -8,6 +8,7 @@ loop for waiting only; the time comes in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -21,7 +22,7 @@ LAST_DELAY_S = 60.0
 
 
 class WorkQueue(Generic[K]):
-    """Keys that want a sync."""
+    """Keys that want a sync, the one that has waited longest first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Begin empty; *clock* gives monotonic seconds."""
@@ -33,7 +34,9 @@ class WorkQueue(Generic[K]):
         self._due_s: dict[K, float] = {}  # the earliest time of each delayed key
         self._failures: dict[K, int] = {}
         self._number = itertools.count()
-        self._changed = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()  # workers that wait; a key wakes one of them, not all
+        self._timer: asyncio.TimerHandle | None = None  # for the first delayed key, while workers wait
+        self._timer_s = 0.0  # when it rings
 
     def __len__(self) -> int:
         """Return how many keys wait for a worker; delayed ones do not."""
@@ -46,7 +49,7 @@ class WorkQueue(Generic[K]):
         self._wanted.add(key)
         if key not in self._busy:
             self._ready.append(key)
-            self._changed.set()
+            self._wake()
 
     def add_after(self, key: K, delay_s: float) -> None:
         """Want a sync of *key* in *delay_s*; an earlier wish stands."""
@@ -54,11 +57,12 @@ class WorkQueue(Generic[K]):
             self.add(key)
             return
         due_s = self._clock() + delay_s
-        if self._due_s.get(key, due_s) < due_s:
+        known_s = self._due_s.get(key)
+        if known_s is not None and known_s <= due_s:
             return
         self._due_s[key] = due_s
         heapq.heappush(self._delayed, (due_s, next(self._number), key))
-        self._changed.set()
+        self._set_timer()
 
     def add_failed(self, key: K) -> float:
         """Want a sync of *key* once more, later with each failure in a row; return in how many seconds."""
@@ -81,30 +85,62 @@ class WorkQueue(Generic[K]):
                 self._wanted.discard(key)
                 self._busy.add(key)
                 return key
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(self._pause_s()):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            await self._wait()
 
     def done(self, key: K) -> None:
         """Say that the sync of *key* is over."""
         self._busy.discard(key)
         if key in self._wanted:
             self._ready.append(key)
-            self._changed.set()
+            self._wake()
+
+    async def _wait(self) -> None:
+        """Wait until there may be a key."""
+        idle = asyncio.get_running_loop().create_future()
+        self._idle.append(idle)
+        self._set_timer()
+        try:
+            await idle
+        except asyncio.CancelledError:
+            if not idle.cancelled():
+                self._wake()  # the key that it was woken for is left to another
+            with contextlib.suppress(ValueError):  # `_wake` may have passed over it
+                self._idle.remove(idle)
+            raise
+
+    def _wake(self) -> None:
+        """Wake the worker that has waited longest."""
+        while self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(None)
+                return
+
+    def _set_timer(self) -> None:
+        """See to it that somebody wakes when the first delayed key is due."""
+        if not (self._delayed and self._idle):
+            return
+        due_s = self._delayed[0][0]
+        if self._timer is not None:
+            if self._timer_s <= due_s:
+                return
+            self._timer.cancel()
+        self._timer_s = due_s
+        self._timer = self._idle[0].get_loop().call_later(max(due_s - self._clock(), 0.0), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._promote()
+        self._set_timer()
 
     def _promote(self) -> None:
+        """Want what is due."""
         now_s = self._clock()
         while self._delayed and self._delayed[0][0] <= now_s:
             due_s, _, key = heapq.heappop(self._delayed)
             if self._due_s.get(key) == due_s:  # else an earlier one has come before it
                 del self._due_s[key]
                 self.add(key)
-
-    def _pause_s(self) -> float | None:
-        return max(self._delayed[0][0] - self._clock(), 0.0) if self._delayed else None
 
 
 class TokenBucket:

@@ -221,12 +221,12 @@ class World:
             self._change(kind, raw, {"metadata": {**metadata, "deletionTimestamp": self._time()}})
 
     def _drop_unused_claims(self) -> None:
-        """Let deleted claims go that no pod uses."""
+        """Let deleted claims go that no pod uses; one that has not started does not use them yet."""
         used = {
             volume["persistentVolumeClaim"]["claimName"]
             for pod in self._objects[POD].values()
             for volume in pod["spec"].get("volumes") or ()
-            if "persistentVolumeClaim" in volume
+            if "persistentVolumeClaim" in volume and pod["status"]["phase"] != "Pending"
         }
         for name, claim in list(self._objects[CLAIM].items()):
             if "deletionTimestamp" in claim["metadata"] and name not in used:

@@ -18,7 +18,7 @@ import msgspec
 
 from headlessdns.controller.actions import DeletePod, Wait
 from headlessdns.controller.apply import Applier, CollisionError, NotLeaderError, WriteError
-from headlessdns.controller.conditions import Notes, has_moved
+from headlessdns.controller.conditions import Notes
 from headlessdns.controller.events import WARNING, Recorder
 from headlessdns.controller.model import Json, Pod, SetKey, SetKind, StatefulSet, Status
 from headlessdns.controller.observed import Observed, Service
@@ -42,7 +42,6 @@ class Observer(Protocol):
         error: str,
         pods: Mapping[str, Pod],
         service: Service | None,
-        progress_s: float,
         now_s: float,
     ) -> Notes:
         """Return what is to be said.
@@ -54,7 +53,6 @@ class Observer(Protocol):
             error: What went wrong in this sync; empty where nothing did.
             pods: The pods of its names, whoever owns them.
             service: The governing Service, where it exists.
-            progress_s: When the last step was made, as far as this process has seen; Unix time.
             now_s: Unix time.
         """
 
@@ -111,7 +109,6 @@ class Syncer:
         self._observe = observe
         self._clock = clock
         self._idle: set[asyncio.Task[None]] = set()  # workers that wait for a key
-        self._progress_s: dict[SetKey, float] = {}
         self._told: dict[SetKey, frozenset[tuple[str, str]]] = {}
 
     @contextlib.asynccontextmanager
@@ -191,7 +188,6 @@ class Syncer:
 
     def _forget(self, key: SetKey) -> None:
         self._told.pop(key, None)
-        self._progress_s.pop(key, None)
         self.metrics.waiting_since_s.pop(key, None)
         self.metrics.unavailable.pop(key, None)
 
@@ -261,11 +257,6 @@ class Syncer:
     def _notes(self, set: StatefulSet, made: Plan, status: Status, error: HeadlessDNSError | None) -> Notes:
         if self._observe is None:
             return Notes(set.conditions)
-        now_s = self._clock()
-        # The API server keeps no time of the last step in a StatefulSet, so a new leader counts anew.
-        if has_moved(set.status, status):
-            self._progress_s[set.key] = now_s
-        self._progress_s.setdefault(set.key, now_s)
         names = (f"{set.name}-{ordinal}" for ordinal in set.ordinals())
         found = ((name, self._observed.pod(set.namespace, name)) for name in names)
         return self._observe(
@@ -275,8 +266,7 @@ class Syncer:
             str(error) if error else "",
             {name: pod for name, pod in found if pod is not None},
             self._observed.service(set.namespace, set.service_name) if set.service_name else None,
-            self._progress_s[set.key],
-            now_s,
+            self._clock(),
         )
 
     def _warn(self, set: StatefulSet, notes: Notes) -> None:

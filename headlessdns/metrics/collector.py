@@ -97,6 +97,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         worker_restarts: Workers that were replaced.
         changed_s: Unix time of the last change of a record; 0 before the first.
         programming: How long changes took.
+        broken_manifests: Files and paths that are broken, so that what was read before is in use; None with a cluster.
     """
 
     version: str
@@ -109,6 +110,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     worker_restarts: int = 0
     changed_s: float = 0.0
     programming: ProgrammingTimes | None = None
+    broken_manifests: int | None = None
 
 
 class FactsCollector(Collector):
@@ -153,11 +155,24 @@ def _query_metrics(reports: list[Report]) -> Iterator[Metric]:
         size.add_metric([report.protocol], _cumulated(sizes, report.sizes), report.size_octets)
     yield duration
     yield size
+    yield _resolver_metric(reports)
     for field, name, help in _PLAIN_COUNTERS:
         family = CounterMetricFamily(f"headlessdns_dns_{name}", help, labels=["proto"])
         for report in reports:
             family.add_metric([report.protocol], getattr(report, field))
         yield family
+
+
+def _resolver_metric(reports: list[Report]) -> Metric:
+    family = CounterMetricFamily(
+        "headlessdns_resolver_requests",
+        "Questions to --resolver by what came of them: an RCODE, or why there was no answer.",
+        labels=["proto", "result"],
+    )
+    for report in reports:
+        for result, count in sorted(report.resolver.items()):
+            family.add_metric([report.protocol, result], count)
+    return family
 
 
 _PLAIN_COUNTERS = (
@@ -253,6 +268,9 @@ def _server_metrics(facts: Facts) -> Iterator[Metric]:
     yield CounterMetricFamily("headlessdns_worker_restarts", "Workers that were replaced.", value=facts.worker_restarts)
     yield GaugeMetricFamily("headlessdns_stale", "1 while the API has been silent for too long.", value=facts.is_stale)
     yield GaugeMetricFamily("headlessdns_ready", "1 while /readyz says so.", value=not facts.not_ready)
+    if facts.broken_manifests is not None:
+        broken = "Files and paths of --manifests that are broken or gone; what was read of them before stays in use."
+        yield GaugeMetricFamily("headlessdns_manifests_broken", broken, value=facts.broken_manifests)
     build = {"version": facts.version, "python": platform.python_version()}
     yield InfoMetricFamily("headlessdns_build", "What is running.", value=build)
 

@@ -32,6 +32,7 @@ class Report(msgspec.Struct):
         truncated: Responses with TC.
         refused: Connections that were one too many.
         cut: Answers that do not fit 64 KiB, sent without their end.
+        resolver: Questions to the resolver by what came of them; empty without one.
     """
 
     protocol: str
@@ -45,6 +46,7 @@ class Report(msgspec.Struct):
     truncated: int = 0
     refused: int = 0
     cut: int = 0
+    resolver: dict[str, int] = {}
 
 
 class Counters:
@@ -56,6 +58,7 @@ class Counters:
         self.lost = 0
         self.refused = 0
         self.cut = 0
+        self.resolver: dict[str, int] = {}  # the resolver counts into it
         self._truncated = 0
         self.tallies: dict[int, list[int]] = {1: [], 2: []}  # by family; the table counts into them
         self._by_family: dict[int, dict[bytes, int]] = {1: {}, 2: {}}  # flags' second octet and QTYPE -> responses
@@ -120,6 +123,7 @@ class Counters:
             self._truncated,
             self.refused,
             self.cut,
+            dict(self.resolver),
         )
 
 
@@ -142,4 +146,6 @@ def merged(reports: list[Report]) -> dict[str, Report]:
         into.truncated += report.truncated
         into.refused += report.refused
         into.cut += report.cut
+        for result, count in report.resolver.items():
+            into.resolver[result] = into.resolver.get(result, 0) + count
     return sums

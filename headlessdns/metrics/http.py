@@ -1,18 +1,21 @@
-"""Health and metrics over HTTP, in the parent's loop. I/O: a listening TCP socket.
+"""Health and metrics over HTTP, in the loop of the program. I/O: a listening TCP socket.
 
 | path | what it says |
 |---|---|
 | /livez | 200 as long as the loop turns |
-| /readyz | 200 when names may be denied; 503 and the reason before that, and from SIGTERM on. Stale is ready. |
+| /readyz | 200 when the program can do its work; 503 and the reason where it cannot |
 | /metrics | Prometheus' text format, or OpenMetrics where it is asked for |
-| /zones | apex, serial, digest and counts of each zone as JSON, to compare replicas |
+
+`serve` has one more page: /zones, with apex, serial, digest and counts of each zone as JSON, to compare replicas. Its
+/readyz says 200 when names may be denied, stale or not, and 503 before that and from SIGTERM on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -23,15 +26,39 @@ from headlessdns.errors import HeadlessDNSError
 from headlessdns.metrics.collector import Facts, registry_of
 
 _SHUTDOWN_S = 1.0  # what an open request gets at the end
-_NOT_FOUND = "nothing here; there are /livez, /readyz, /metrics and /zones\n"
+
+
+class Health(NamedTuple):
+    """Whether the program can do its work.
+
+    Attributes:
+        not_ready: Why it cannot; empty where it can.
+        note: What is to be said although it can.
+    """
+
+    not_ready: str = ""
+    note: str = ""
 
 
 class Pages:
     """The pages of the endpoint."""
 
-    def __init__(self, facts: Callable[[], Facts]) -> None:
-        self._facts = facts
-        self._registry: CollectorRegistry = registry_of(facts)
+    def __init__(
+        self,
+        health: Callable[[], Health],
+        registry: CollectorRegistry,
+        documents: Mapping[str, Callable[[], Any]] | None = None,
+    ) -> None:
+        """Take what gives the present state; all of it is called in the loop, for each request.
+
+        Args:
+            health: What /readyz says.
+            registry: What /metrics renders.
+            documents: Further pages by path, each a value that is shown as JSON.
+        """
+        self._health = health
+        self._registry = registry
+        self._documents = documents or {}
 
     def application(self) -> web.Application:
         """Return the application."""
@@ -41,7 +68,7 @@ class Pages:
                 web.get("/livez", self.livez),
                 web.get("/readyz", self.readyz),
                 web.get("/metrics", self.metrics),
-                web.get("/zones", self.zones),
+                *(web.get(path, self.document) for path in self._documents),
                 web.route("*", "/{path:.*}", self.not_found),
             ]
         )
@@ -52,41 +79,50 @@ class Pages:
         return web.Response(text="ok\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Say whether the server should get queries, and why not."""
-        facts = self._facts()
-        if facts.not_ready:
-            return web.Response(status=503, text=f"{facts.not_ready}\n")
-        return web.Response(
-            text="ok, stale: the API is silent, answers go on from memory\n" if facts.is_stale else "ok\n"
-        )
+        """Say whether the program can do its work, and why not."""
+        health = self._health()
+        if health.not_ready:
+            return web.Response(status=503, text=f"{health.not_ready}\n")
+        return web.Response(text=f"ok, {health.note}\n" if health.note else "ok\n")
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Render the metrics."""
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
-    async def zones(self, request: web.Request) -> web.Response:
-        """Tell each zone's serial and digest."""
-        body = msgspec.json.format(msgspec.json.encode({"zones": self._facts().zones})) + b"\n"
+    async def document(self, request: web.Request) -> web.Response:
+        """Show one of the further pages."""
+        body = msgspec.json.format(msgspec.json.encode(self._documents[request.path]())) + b"\n"
         return web.Response(body=body, content_type="application/json")
 
     async def not_found(self, request: web.Request) -> web.Response:
         """Name the pages that there are."""
-        return web.Response(status=404, text=_NOT_FOUND)
+        *most, last = ("/livez", "/readyz", "/metrics", *self._documents)
+        return web.Response(status=404, text=f"nothing here; there are {', '.join(most)} and {last}\n")
+
+
+def pages_of_server(facts: Callable[[], Facts]) -> Pages:
+    """Return the pages of ``headlessdns serve``."""
+
+    def health() -> Health:
+        now = facts()
+        return Health(now.not_ready, "stale: the API is silent, answers go on from memory" if now.is_stale else "")
+
+    return Pages(health, registry_of(facts), {"/zones": lambda: {"zones": facts().zones}})
 
 
 @contextlib.asynccontextmanager
-async def serve(address: tuple[str, int], facts: Callable[[], Facts]) -> AsyncIterator[str]:
-    """Serve the pages for as long as the context is open; gives the address as a URL, with the port that was got.
+async def serve(address: tuple[str, int], pages: Pages) -> AsyncIterator[str]:
+    """Serve *pages* for as long as the context is open; gives the address as a URL, with the port that was got.
 
     Args:
         address: Host literal, empty for every address, and port; 0 takes any.
-        facts: Gives the present state; called in the loop, for each request.
+        pages: What is served.
 
     Raises:
         HeadlessDNSError: The address cannot be had; the text says what to do.
     """
-    runner = web.AppRunner(Pages(facts).application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    runner = web.AppRunner(pages.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
         try:

@@ -50,7 +50,8 @@ class Deriver:
             self._zones.set(source, ())
             return
         slices, endpoints = self._snapshot.slices(key), self._snapshot.endpoints.get(key)
-        self._zones.set(source, rules.service_rrsets(service, slices, endpoints, self.settings))
+        rrsets = rules.service_rrsets(service, slices, endpoints, self.settings)
+        self._zones.set(source, rrsets, rules.service_nodes(service, self.settings))
 
     def _with_kinds(self, touched: Touched) -> Touched:
         """Return *touched* with all that depends on a kind having been listed, or being out of reach."""

@@ -21,6 +21,7 @@ from headlessdns.records.rrset import MAX_TTL_S, SRV, RRset, Type, address_rdata
 
 SCHEMA_VERSION = "1.1.0"  # D2
 SCHEMA_VERSION_TTL_S = 28800  # the example of D2
+MAX_PORT = 65535
 SRV_WEIGHT = 100  # equal for all; not 0, which some load balancers read as "drained"
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})  # their addresses may belong to another pod by now
 
@@ -147,6 +148,18 @@ def service_rrsets(
     return collector.rrsets()
 
 
+def service_nodes(service: Service, settings: Settings) -> list[CanonicalName]:
+    """Return the names of a Service that is to have a virtual address and has none yet, without data (D17)."""
+    key, spec = service.metadata.key, service.spec
+    if spec.type == "ExternalName" or is_headless(service) or not _is_label_pair(key):
+        return []
+    if any(_packed(ip) for ip in cluster_ips(service)):
+        return []
+    owner = names.below(settings.svc, key.name, key.namespace)
+    ports = [_port_name(port.name, port.protocol, owner) for port in spec.ports or ()]
+    return [name for name in (owner, *ports) if name is not None and len(name) <= names.MAX_NAME_OCTETS]
+
+
 def _is_label_pair(key: Key) -> bool:
     return names.is_dns_label(key.name) and names.is_dns_label(key.namespace)
 
@@ -215,7 +228,16 @@ def _of_endpoints(endpoints: Endpoints, publish_all: bool, pod_names: bool) -> I
 
 
 def _ports(ports: tuple[EndpointPort, ...] | None) -> tuple[Port, ...]:
-    return tuple(Port(port.name or "", port.protocol or "TCP", port.port) for port in ports or () if port.port)
+    return tuple(
+        Port(port.name or "", port.protocol or "TCP", port.port)
+        for port in ports or ()
+        if port.port is not None and _is_port(port.port)
+    )
+
+
+def _is_port(number: int) -> bool:
+    """Tell whether SRV can name a port of that *number*; an API server lets no other in."""
+    return 0 < number <= MAX_PORT
 
 
 def _endpoint(
@@ -278,10 +300,21 @@ def _add_srv(
     """Add SRV for *ports*: the named ones below `_port._protocol` (D7, D13), all of them at the Service itself."""
     for port in ports:
         rdata = srv_rdata(SRV(0, SRV_WEIGHT, port.port, target))
-        if port.name and len(port.name) < names.MAX_LABEL_OCTETS:
-            service = _child("_" + port.name.lower(), _child("_" + port.protocol.lower(), owner))
+        service = _port_name(port.name, port.protocol, owner)
+        if service is not None:
             collector.add(service, Type.SRV, ttl_s, rdata, origin)
         collector.add(owner, Type.SRV, ttl_s, rdata, origin)
+
+
+def _port_name(name: str, protocol: str, owner: CanonicalName) -> CanonicalName | None:
+    """Return `_port._protocol` below *owner*, or None for a port that can have no such name."""
+    if not (name and _fits_behind_underscore(name) and _fits_behind_underscore(protocol)):
+        return None
+    return _child("_" + name.lower(), _child("_" + protocol.lower(), owner))
+
+
+def _fits_behind_underscore(text: str) -> bool:
+    return text.isascii() and len(text) < names.MAX_LABEL_OCTETS
 
 
 def _add_cluster_ips(collector: _Collector, service: Service, owner: CanonicalName, settings: Settings) -> None:
@@ -293,7 +326,7 @@ def _add_cluster_ips(collector: _Collector, service: Service, owner: CanonicalNa
         _add_addresses(collector, owner, packed, ttl, origin)
         collector.add(reverse_of(packed), Type.PTR, ttl, owner, origin)
     if addresses:
-        ports = [Port(port.name, port.protocol, port.port) for port in service.spec.ports or ()]
+        ports = [Port(port.name, port.protocol, port.port) for port in service.spec.ports or () if _is_port(port.port)]
         _add_srv(collector, owner, ports, owner, ttl, origin)
 
 

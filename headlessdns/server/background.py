@@ -12,11 +12,11 @@ import socket
 import threading
 from typing import Generic, TypeVar
 
-from headlessdns.server.chase import NOTHING, Resolver
+from headlessdns.server.chase import Resolver
 from headlessdns.wire.respond import Chase, Chased
 
 T = TypeVar("T")
-MAX_WAITING = 4096  # queries; beyond that only the CNAME is sent, at once
+MAX_WAITING = 4096  # queries; beyond that it is SERVFAIL, at once
 
 
 class BackgroundResolver(Generic[T]):
@@ -24,6 +24,7 @@ class BackgroundResolver(Generic[T]):
 
     Attributes:
         wake: Readable when there are results to `collect`.
+        results: As `Resolver.results`.
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
@@ -33,15 +34,15 @@ class BackgroundResolver(Generic[T]):
         self._results: collections.deque[tuple[T, Chased]] = collections.deque()
         self._waiting = 0  # submitted and not collected
         self._resolver = Resolver(address)
+        self.results = self._resolver.results
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="resolver")
         self._thread.start()
 
     def known(self, chase: Chase) -> Chased | None:
-        """Return what can be said of *chase* at once: what is known of it, or nothing where too many wait."""
-        if self._waiting >= MAX_WAITING:
-            return NOTHING
-        return self._resolver.known(chase)
+        """Return what can be said of *chase* at once: what is known of it, or that too many wait."""
+        known = self._resolver.known(chase)
+        return self._resolver.overloaded() if known is None and self._waiting >= MAX_WAITING else known
 
     def submit(self, chase: Chase, token: T) -> None:
         """Look *chase* up; *token* comes back with the result."""

@@ -264,6 +264,7 @@ async def serve(feed: Feed) -> None:
         from headlessdns.server.chase import Resolver
 
         server.resolver = Resolver(setup.resolver)
+        server.counters.resolver = server.resolver.results
 
     def catch_up() -> None:
         try:

@@ -64,6 +64,7 @@ class Worker:
             from headlessdns.server.background import BackgroundResolver  # it needs dnslib, a thread and a loop
 
             self._resolver = BackgroundResolver(setup.resolver)
+            self._counters.resolver = self._resolver.results
         self._endpoints = [Endpoint(host, port) for host, port in setup.addresses]  # the table is complete: bind
 
     def run(self) -> None:
@@ -185,6 +186,8 @@ def learn_opt(table: Table, message: bytes, response: bytes) -> None:
     """Teach *table* the OPT record of *message* if it is plain: EDNS version 0 and no options, on either side."""
     end = question_end(message)
     record = message[end:]
+    if response[10:12] == b"\x00\x00":  # no OPT in it, and what looks like one at its end is the question's
+        return
     if end <= HEADER_OCTETS or len(record) != _OPT_OCTETS or record[5:7] != b"\x00\x00" or record[9:] != b"\x00\x00":
         return
     answered = response[-_OPT_OCTETS:]

@@ -30,6 +30,8 @@ class Ede(IntEnum):
     STALE_NXDOMAIN_ANSWER = 19
     NOT_AUTHORITATIVE = 20
     NOT_SUPPORTED = 21
+    NO_REACHABLE_AUTHORITY = 22
+    NETWORK_ERROR = 23
 
 
 def response_limit(opt: Opt | None, *, is_stream: bool) -> int:

@@ -128,6 +128,53 @@ def parse_query(message: bytes) -> Query:
 OPTION_COOKIE = 10  # RFC 7873 §4
 
 
+def find_opt(message: bytes) -> Opt | None:
+    """Return the first OPT record of a *message* that cannot be answered, without its options; None without one.
+
+    Whoever sends EDNS is answered with EDNS, faults included (RFC 6891 §6.1.1, §7). The message is walked as far as it
+    can be read; what breaks its format elsewhere does not matter.
+    """
+    questions, answers, authorities, additionals = (
+        int.from_bytes(message[at : at + 2], "big") for at in range(4, HEADER_OCTETS, 2)
+    )
+    before = answers + authorities
+    if not additionals or questions + before + additionals > _MAX_WALKED:
+        return None
+    position = HEADER_OCTETS
+    try:
+        for _ in range(questions):
+            position = _any_name_end(message, position) + 4
+        for index in range(before + additionals):
+            fixed = _any_name_end(message, position)
+            end = fixed + 10 + int.from_bytes(message[fixed + 8 : fixed + 10], "big")
+            if end > len(message) or fixed + 10 > len(message):
+                return None
+            if index >= before and message[position : position + 3] == b"\x00\x00\x29":
+                size = int.from_bytes(message[fixed + 2 : fixed + 4], "big")
+                wants_dnssec = bool(int.from_bytes(message[fixed + 6 : fixed + 8], "big") & EDNS_DO)
+                return Opt(size, message[fixed + 5], wants_dnssec, ())
+            position = end
+    except FormatError:
+        pass
+    return None
+
+
+_MAX_WALKED = 32  # questions and records; nobody who means well sends more
+
+
+def _any_name_end(message: bytes, position: int) -> int:
+    """Return the offset behind the name at *position*, which may end in a pointer."""
+    while position < len(message) and (length := message[position]):
+        if length >= 0xC0:
+            return position + 2
+        if length > MAX_LABEL_OCTETS:
+            break
+        position += 1 + length
+    if position >= len(message) or message[position]:
+        raise FormatError("a name that cannot be read")
+    return position + 1
+
+
 def question_end(message: bytes) -> int:
     """Return where the question section of *message* ends, or 0 where its one question cannot be read."""
     try:

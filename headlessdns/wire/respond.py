@@ -29,6 +29,7 @@ from headlessdns.wire.parse import (
     QType,
     Query,
     Rcode,
+    find_opt,
     parse_query,
     question_end,
 )
@@ -75,11 +76,15 @@ class Chased(NamedTuple):
         records: Records in octets, owner names uncompressed; empty where nothing was found in time.
         record_count: How many.
         rcode: Its RCODE, which becomes ours (RFC 6604 §3).
+        soa: The SOA record of a denial in octets, uncompressed: how long a cache may keep it (RFC 2308 §5).
+        options: EDNS options that say why there is nothing.
     """
 
     records: bytes = b""
     record_count: int = 0
     rcode: int = 0
+    soa: bytes = b""
+    options: bytes = b""
 
 
 class Chase(NamedTuple):
@@ -147,13 +152,18 @@ def respond(
 
 
 def _bare(message: bytes, rcode: int) -> bytes:
-    """Return a header with *rcode*, and the question where it can be read (a forwarder matches it)."""
+    """Return a header with *rcode*, and what can be read of two things.
+
+    They are the question, by which a forwarder matches, and OPT, which is answered with OPT (RFC 6891 §6.1.1, §7).
+    """
     opcode_and_rd = message[2] & ((OPCODE | RD) >> 8)
     is_query = not message[2] & (OPCODE >> 8)
     end = question_end(message) if is_query else 0
     question = message[HEADER_OCTETS:end] if end else b""
-    counts = b"\x00\x01" if end else b"\x00\x00"
-    return message[:2] + bytes(((QR >> 8) | opcode_and_rd, rcode)) + counts + bytes(6) + question
+    found = find_opt(message)
+    opt = edns.compose_opt(found) if found else b""
+    flags = bytes(((QR >> 8) | opcode_and_rd, rcode))
+    return message[:2] + flags + struct.pack("!4H", bool(question), 0, 0, bool(opt)) + question + opt
 
 
 def _reply(query: Query, table: Table, identity: Identity, client: Client, chased: Chased | None) -> _Reply | Chase:
@@ -189,7 +199,9 @@ def _look_up(
         return _positive(hit.answer, query, table, identity, chased, hit)
     existing = table.names.get(query.qname)
     if existing is not None and existing.types and query.qtype == QType.ANY:
-        return _minimal_any()
+        # RFC 8482 §4.2: nothing is made up where there is a CNAME, which is all that there is, then.
+        alias = table.hits.get(query.qname + _CNAME + CLASS_IN)
+        return _positive(alias.answer, query, table, identity, chased) if alias else _minimal_any()
     if existing is not None and existing.alias is not None:
         return _positive(existing.alias, query, table, identity, chased)
     if existing is None:
@@ -231,11 +243,15 @@ def _positive(
         if chased is not None:
             records, count, rcode = records + chased.records, count + chased.record_count, chased.rcode
     reply = _Reply(rcode, AA, records, count, extra=answer.extra, extra_count=answer.extra_count, stride=answer.stride)
+    options, soa = _stale(table, rcode), b""
     if answer.soa_apex:
         soa = answer.soa_apex + table.apexes[answer.soa_apex].soa
-        reply = reply._replace(authority=soa, authority_count=1)
+    elif answer.target and chased is not None:
+        options, soa = options + chased.options, chased.soa
     is_chain = answer.records[2:4] == _CNAME
-    return reply._replace(options=_stale(table, rcode), hit=None if is_chain else hit)
+    return reply._replace(
+        authority=soa, authority_count=1 if soa else 0, options=options, hit=None if is_chain else hit
+    )
 
 
 def _waits_for(qname: bytes, table: Table) -> str:

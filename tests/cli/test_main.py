@@ -49,6 +49,15 @@ def test_help(command: list[str], flag: str) -> None:
     assert result.output.startswith("Usage: ")
 
 
+@pytest.mark.parametrize("command", ["serve", "query"])
+def test_help_is_whole(command: str) -> None:
+    """What the list of commands says of each is a whole sentence."""
+    lines = CliRunner().invoke(main, ["--help"], terminal_width=80).output.splitlines()
+    (line,) = [line for line in lines if line.startswith(f"  {command} ")]
+    assert line.endswith(".")
+    assert not line.endswith("...")
+
+
 def test_help_has_sections() -> None:
     """The settings stand under their headings, with their defaults, and --config and --help come last."""
     text = CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output

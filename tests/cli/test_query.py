@@ -248,7 +248,6 @@ WRONG = {
     "a name outside ASCII": (["caf\xe9.example"], "write it as an A-label"),
     "-x without an address": (["-x", "a"], "'a' is no IP address, which -x asks for."),
     "a server": (["--server", "ns1", "a"], "'ns1' is no server; write it as in 127.0.0.1:1053 or [::1]:1053"),
-    "a server and manifests": (["--server", "127.0.0.1", "--manifests", "x", "a"], "exclude each other"),
     "no time": (["--timeout", "0", "a"], "--timeout"),
     "manifests that are not there": (["--manifests", "/nowhere", "a"], "/nowhere: found nothing there"),
     "a kubeconfig that is not there": (["--kubeconfig", "/nowhere", "a"], "kubeconfig /nowhere: there is no such file"),
@@ -307,6 +306,57 @@ def test_server_report(served: str) -> None:
     assert lines[14] == f";; SERVER: {served.replace(':', '#')} (UDP)"
     assert re.fullmatch(r";; WHEN: \w{3} \w{3} \d\d \d\d:\d\d:\d\d \S+ \d{4}", lines[15])
     assert lines[16:] == [";; MSG SIZE  rcvd: 91"]
+
+
+def notes(text: str) -> list[str]:
+    """Return the lines from the origins on, without those that tell times and sizes."""
+    lines = text.splitlines()
+    return [
+        line
+        for line in lines[lines.index(";; ORIGINS:") + 1 :]
+        if line and not line.startswith((";; Query time", ";; WHEN", ";; MSG SIZE"))
+    ]
+
+
+def test_origins_of_what_a_server_says(served: str, file: Path) -> None:
+    """With a server and manifests the answer is the server's, and each record has the object that it came from."""
+    result = query("--server", served, "--manifests", file, WEB_0)
+    assert result.exit_code == 0
+    assert f"{WEB_0}.\t5\tIN\tA\t10.244.1.10" in result.stdout.splitlines()
+    assert notes(result.stdout) == [
+        f"; {WEB_0}. A: EndpointSlice default/nginx-1 ({file}:11: document 3)",
+        ";; StatefulSet default/web: ordinals 0 to 1, serviceName nginx",
+        f";; SERVER: {served.replace(':', '#')} (UDP)",
+        f";; SOURCE: {file}",
+    ]
+
+
+def test_records_of_a_server_whose_origin_is_unknown(served: str, tmp_path: Path) -> None:
+    """A record of the server that the objects do not give is said to be unknown, and so is one of another address."""
+    other = tmp_path / "other.yaml"
+    other.write_text(MANIFEST.partition("---\napiVersion: discovery")[0])
+    unknown = f"unknown, {other} has nothing that gives it"
+    assert notes(query("--server", served, "--manifests", other, WEB_0).stdout)[0] == (
+        f"; {WEB_0}. A 10.244.1.10: {unknown}"
+    )
+    other.write_text(MANIFEST.replace("10.244.2.10", "10.244.2.99"))
+    lines = notes(query("--server", served, "--manifests", other, "nginx.default.svc.cluster.local").stdout)
+    assert lines[:2] == [
+        f"; nginx.default.svc.cluster.local. A 10.244.1.10: EndpointSlice default/nginx-1 ({other}:11: document 3)",
+        f"; nginx.default.svc.cluster.local. A 10.244.2.10: {unknown}",
+    ]
+    soa = notes(query("--server", served, "--manifests", other, "cluster.local", "SOA").stdout)
+    assert soa[0] == "; cluster.local. SOA: Zone cluster.local."
+    any_lines = notes(query("--server", served, "--manifests", other, WEB_0, "ANY").stdout)
+    assert any_lines[0] == f'; {WEB_0}. HINFO "RFC8482" "": {unknown}'
+
+
+def test_no_origin_without_records(served: str, file: Path) -> None:
+    """A denial has no origins, and a server that does not answer is told although the objects would."""
+    result = query("--server", served, "--manifests", file, "nope.default.svc.cluster.local")
+    assert result.exit_code == 1
+    assert ";; ORIGINS:" not in result.stdout
+    assert query("--server", "127.0.0.1:1", "--manifests", file, WEB_0).exit_code == 9
 
 
 def test_truncated(served: str) -> None:

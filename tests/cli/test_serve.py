@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ from click.testing import CliRunner
 from headlessdns import app
 from headlessdns.cli.main import main
 from headlessdns.config import Listen, ServeConfig
+from tests.cluster.api_server import write_kubeconfig
+from tests.peers.process import wait_until
 from tests.serving import Serve
 
 HEADER = "apiVersion: headlessdns.io/v1alpha1\nkind: HeadlessDNSConfiguration\n"
@@ -91,7 +97,7 @@ def wrong_files(folder: Path) -> dict[str, str]:
     return {
         "missing": "found No such file or directory; expected a file that can be read; correct --config or "
         "HEADLESSDNS_CONFIG",
-        "folder": "found Is a directory; expected a file that can be read; correct --config or HEADLESSDNS_CONFIG",
+        "folder": "found a folder; expected a file; name a file in it",
         "latin": "found octets that are no UTF-8; expected YAML in UTF-8; save the file as UTF-8 text",
     }
 
@@ -128,6 +134,129 @@ def test_every_fault_at_once() -> None:
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["--workers", "--ttl"]
 
 
+@pytest.mark.parametrize("chosen", [["--log", "json"], ["--log=json"], []], ids=["flag", "flag with =", "variable"])
+def test_faults_are_json_where_the_log_is(chosen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a JSON log every fault before the start is a JSON line of the level error; the exit code stays."""
+    if not chosen:
+        monkeypatch.setenv("HEADLESSDNS_LOG", "json")
+    done = run("--manifests", "a", "--workers", "0", "--ttl", "x", *chosen)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["message"].partition(":")[0]) for line in lines] == [
+        ("error", "--workers"),
+        ("error", "--ttl"),
+    ]
+    done = run("--nonsense", *chosen)
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["message"].startswith("No such option")
+    done = run("--manifests", "nowhere", "--listen", "127.0.0.1:0", "--http", "off", *chosen)
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["message"].startswith("nowhere: found nothing there")
+
+
+def test_faults_are_json_where_the_file_says_so(tmp_path: Path) -> None:
+    """A log that only the configuration file makes JSON is JSON once the file is read."""
+    file = tmp_path / "headlessdns.yaml"
+    file.write_text(f"{HEADER}manifests: nowhere\nlisten: 127.0.0.1:0\nhttp: off\nlog: json\n")
+    done = run("--config", str(file))
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["message"].startswith("nowhere: found nothing there")
+
+
+def test_the_flag_wins_over_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text log stays text, whatever the variable says."""
+    monkeypatch.setenv("HEADLESSDNS_LOG", "json")
+    done = run("--log", "text", "--manifests", "a", "--workers", "0")
+    assert done.stderr.startswith('--workers: found "0"')
+
+
+# Leaving
+
+
+def catches(pid: int, number: int) -> bool:
+    """Tell whether the process *pid* has a handler for the signal *number*."""
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(found and int(found[1], 16) >> number - 1 & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is missing; it is there on Linux")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("wait_s", [0.0, 0.1, 0.2, 0.3, 0.5, 0.8])
+def test_signals_during_the_start(number: signal.Signals, wait_s: float, tmp_path: Path) -> None:
+    """From the first moment of the command on a signal ends it soon, with exit code 0 and without a word of trouble."""
+    (tmp_path / "a.yaml").write_text(SERVICE)
+    flags = ["--manifests", str(tmp_path), "--listen", "127.0.0.1:0", "--http", "off", "--lameduck", "0"]
+    command = [sys.executable, "-m", "headlessdns", "serve", *flags, "--log", "text"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        # Python itself has a handler for SIGINT.
+        wait_until(lambda: catches(process.pid, signal.SIGTERM), "a handler", 10)
+        time.sleep(wait_s)  # that is the row: how far the start has come
+        process.send_signal(number)
+        assert process.wait(3) == 0
+        assert process.stderr is not None
+        assert not [line for line in process.stderr.read().splitlines() if " info " not in line]
+
+
+def test_handlers_come_before_what_takes_time() -> None:
+    """The handlers are there before the settings are even imported, and are gone when the command is over."""
+    code = (
+        "import signal, sys\n"
+        "from headlessdns.cli import leaving, main\n"
+        "real = leaving.at_once\n"
+        "leaving.at_once = lambda: [print('headlessdns.config' in sys.modules), real()][1]\n"
+        "main.main(['serve', '--workers', '0'], standalone_mode=False)\n"
+        "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "False\nTrue\n", done.stderr
+
+
+def test_signals_while_the_api_server_is_silent(tmp_path: Path) -> None:
+    """An API server that takes connections and says nothing holds nobody up who is told to leave."""
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        api.settimeout(10)
+        config = write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{api.getsockname()[1]}")
+        flags = ["--kubeconfig", str(config), "--listen", "127.0.0.1:0", "--http", "off", "--log", "text"]
+        command = [sys.executable, "-m", "headlessdns", "serve", *flags]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = api.accept()
+            with connection:
+                assert connection.recv(4096).startswith(b"GET /version ")
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(1) == 0
+                assert process.stderr is not None
+                assert process.stderr.read() == ""
+
+
+def test_who_was_never_ready_leaves_at_once(tmp_path: Path) -> None:
+    """Before the lists are there the start says that names are SERVFAIL, and nobody is kept waiting by the lameduck."""
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        silent: list[socket.socket] = []
+
+        def answer_versions() -> None:
+            while True:
+                try:
+                    connection, _ = api.accept()
+                except OSError:
+                    return
+                if connection.recv(4096).startswith(b"GET /version "):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                silent.append(connection)
+
+        thread = threading.Thread(target=answer_versions, daemon=True)
+        thread.start()
+        config = write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{api.getsockname()[1]}")
+        with Serve("--kubeconfig", config, "--lameduck", "60") as server:
+            until = "(UDP and TCP), with SERVFAIL until Services and EndpointSlices are listed"
+            assert until in server.log.read_text()
+            assert server.ask("nginx.default.svc.cluster.local")[0] == "SERVFAIL"
+            assert server.process.stop(grace_s=5) == 0
+        api.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        for connection in silent:
+            connection.close()
+
+
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: nginx}\nspec: {clusterIP: None}\n"
 
 
@@ -143,6 +272,14 @@ def test_http_port_taken(tmp_path: Path) -> None:
     assert done.stderr == (
         f"cannot serve http://{http}: another program is there; choose another port with --http, or --http off\n"
     )
+
+
+def test_one_of_a_kind(tmp_path: Path) -> None:
+    """One object is one object, two are objects."""
+    (tmp_path / "a.yaml").write_text(SERVICE + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\n")
+    with Serve("--manifests", tmp_path) as server:
+        counts = "read 1 Service, 0 EndpointSlices, 0 Pods; 1 object of other kinds was skipped"
+        wait_until(lambda: counts in server.log.read_text(), counts, 5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

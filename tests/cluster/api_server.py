@@ -165,7 +165,7 @@ class ApiServer:
         token = request.headers.get("Authorization", "").rpartition(" ")[2]
         if self.tokens is not None and token not in self.tokens:
             return self._whole(status(401, "Unauthorized"))
-        script = self.scripts.get(request.path) or [Reply() if request.path == "/version" else streamed_list()]
+        script = self.scripts.get(request.path) or [Reply(body={}) if request.path == "/version" else streamed_list()]
         step = script[0]
         if len(script) > 1:
             del script[0]

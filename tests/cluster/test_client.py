@@ -128,7 +128,7 @@ def whole(cluster: str, user: str = "token: t") -> str:
         pytest.param(
             whole("server: 'https://127.0.0.1:1', certificate-authority: none.crt"),
             None,
-            "context a: File does not exists: ",
+            "context a: there is no such file: ",
             id="no certificate file",
         ),
         pytest.param(
@@ -167,7 +167,23 @@ def test_missing_kubeconfig(tmp_path: Path) -> None:
 def test_unreadable_kubeconfig() -> None:
     """A kubeconfig that cannot be read is said to be so."""
     path = Path("/proc/self/mem")  # nobody may read its first octet, not even root
-    assert complaint(path) == f"kubeconfig {path}: Input/output error; grant the right to read it"
+    assert complaint(path) == f"kubeconfig {path}: Input/output error; correct --kubeconfig"
+
+
+def test_folder_for_a_kubeconfig(tmp_path: Path) -> None:
+    """A folder is said to be one."""
+    assert complaint(tmp_path) == f"kubeconfig {tmp_path}: it is a folder; name the file in it"
+
+
+def test_kubeconfig_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kubeconfig that this user may not read is said to be so."""
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    path = tmp_path / "config"
+    assert complaint(path) == f"kubeconfig {path}: Permission denied; grant the right to read it"
 
 
 def test_outside_of_a_cluster() -> None:
@@ -231,7 +247,30 @@ def test_server_that_hangs_up(tmp_path: Path) -> None:
         return str(caught.value).removeprefix(server.url)
 
     said = run(talk, script={"/version": [Stream(breaks=True)]})
-    assert said.startswith(": the connection broke off (Response payload is not completed")
+    assert said == ": the connection broke off (in the middle of a reply)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<!doctype html><title>Welcome</title>", id="a web page"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b'["v1"]', id="JSON of another form"),
+        pytest.param(b'"\xff"', id="no UTF-8"),
+    ],
+)
+def test_server_of_another_kind(tmp_path: Path, body: bytes) -> None:
+    """A server that answers something else than an API server would is said to be none."""
+
+    async def talk(server: ApiServer) -> tuple[str, str]:
+        with pytest.raises(ClusterError) as caught:
+            await connect(write_kubeconfig(tmp_path / "config", server.url))
+        return str(caught.value), server.url
+
+    said, url = run(talk, script={"/version": [Reply(body=body)]})
+    assert said == (
+        f"{url} answers, but not with JSON as a Kubernetes API does; correct the server in kubeconfig {tmp_path}/config"
+    )
 
 
 def test_refused_credentials(tmp_path: Path) -> None:

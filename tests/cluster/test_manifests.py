@@ -20,6 +20,7 @@ from headlessdns.cluster.objects import RESOURCES, Event, Kind, Replace
 from headlessdns.cluster.snapshot import Snapshot
 from headlessdns.errors import ManifestError
 from tests.cluster.waiting import until
+from tests.peers.process import wait_until
 
 
 def manifest(kind: str, name: str = "web", namespace: str = "default", labels: str = "{}", **more: str) -> str:
@@ -58,9 +59,8 @@ def test_folders_are_searched(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
-    """Links that lead nowhere, pipes, and folders that are named like files are passed over in folders."""
+    """Pipes, and folders that are named like files, are passed over in folders."""
     (tmp_path / "a.yaml").write_text(manifest("Pod"))
-    (tmp_path / "b.yaml").symlink_to("none")
     os.mkfifo(tmp_path / "c.yaml")
     (tmp_path / "d.yaml").mkdir()
     assert keys(read([tmp_path]), Kind.POD) == ["default/web"]
@@ -98,6 +98,45 @@ def test_volume_of_a_config_map(tmp_path: Path) -> None:
     config_map_volume(tmp_path, "..2026_2", "two")
     assert store.refresh()
     assert keys(store.assemble()[0], Kind.POD) == ["default/two"]
+
+
+def test_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """A link that leads nowhere is a fault at the start, and keeps what it led to later, until it is gone as well."""
+    path = tmp_path / "a.yaml"
+    path.symlink_to("content")
+    fault = f"{path}: found a link that leads nowhere; expected a file; put back what it leads to, or remove it"
+    (tmp_path / "b.yaml").write_text(manifest("Pod", "b"))
+    assert faults(tmp_path) == [fault]
+    (tmp_path / "content").write_text(manifest("Pod"))
+    store = Store([tmp_path])
+    store.refresh()
+    (tmp_path / "content").unlink()
+    assert store.refresh()
+    assert list(map(str, store.faults())) == [fault]
+    assert sorted(keys(store.assemble()[0], Kind.POD)) == ["default/b", "default/web"]
+    path.unlink()
+    assert store.refresh()
+    assert (store.faults(), keys(store.assemble()[0], Kind.POD)) == ([], ["default/b"])
+
+
+def test_pipe_without_a_writer_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pipe into which nobody has written yet is waited for, and the log says so."""
+    monkeypatch.setattr(manifests, "PIPE_PATIENCE_S", 0.01)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read_pods: list[list[str]] = []
+    thread = threading.Thread(target=lambda: read_pods.append(keys(read([pipe]), Kind.POD)))
+    thread.start()
+    wait_until(lambda: bool(caplog.messages), "a line in the log", 5)
+    assert caplog.messages == [f"{pipe} is a pipe into which nobody has written; waiting for its content"]
+    with pipe.open("w") as writer:
+        writer.write(manifest("Pod", "one"))
+        writer.flush()
+        writer.write("---\n" + manifest("Pod", "two"))
+    thread.join(5)
+    assert read_pods == [["default/one", "default/two"]]
 
 
 def test_pipe_is_read_once() -> None:
@@ -298,10 +337,11 @@ def test_broken_file_keeps_its_last_good_content(tmp_path: Path) -> None:
         path.write_text(broken)
         assert store.refresh()
         assert len(store.faults()) == len({fault.where for fault in store.faults()}) > 0
+        assert store.broken_count() == 1
         assert keys(store.assemble()[0], Kind.POD) == ["default/one", "default/b"]
     path.write_text(manifest("Pod", "two"))
     assert store.refresh()
-    assert store.faults() == []
+    assert (store.faults(), store.broken_count()) == ([], 0)
     assert keys(store.assemble()[0], Kind.POD) == ["default/two", "default/b"]
     path.unlink()
     assert store.refresh()
@@ -323,6 +363,7 @@ def test_path_that_is_gone_keeps_its_last_good_content(tmp_path: Path, is_folder
         f"{path}: found nothing there; expected a file or a folder; correct the path"
     ]
     assert keys(store.assemble()[0], Kind.POD) == ["default/one"]
+    assert store.broken_count() == 1
     assert not store.refresh()
     (tmp_path / "away" / "a.yaml").write_text(manifest("Pod", "two"))
     (tmp_path / "away").rename(folder)

@@ -226,3 +226,16 @@ def test_rights_that_are_granted_later(tmp_path: Path, api: Api) -> None:
         for resource in ("pods", "namespaces", "statefulsets"):
             assert logged(serve, f"warning {resource}: ") == 1
             assert logged(serve, f"info    {resource}: the API server grants list and watch now") == 1
+
+
+def test_objects_that_are_odd_are_told(tmp_path: Path, api: Api) -> None:
+    """What the API server lets in and the DNS cannot say is one warning an object, however often it comes."""
+    odd = item("api", 2, spec={"clusterIP": "10.96.0.1"})
+    odd["metadata"]["annotations"] = {"headlessdns.io/ttl": "abc"}
+    warning = 'warning Service default/api: metadata.annotations["headlessdns.io/ttl"]: found "abc"; expected seconds'
+    api.server.scripts[SERVICES] = [streamed_list(odd)]
+    with Serve("--kubeconfig", write_kubeconfig(tmp_path / "config", api.server.url)) as serve:
+        wait_until(lambda: logged(serve, warning) == 1, "the warning", 10)
+        api.soon(api.change, {**odd, "spec": {"clusterIP": "10.96.0.2"}})
+        wait_until(lambda: serve.ask(API) == ("NOERROR", ["10.96.0.2"]), "the change", 10)
+        assert logged(serve, warning) == 1

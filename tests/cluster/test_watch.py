@@ -781,6 +781,19 @@ def test_errors_are_told_in_words() -> None:
     assert core.last_error == "HTTP 500: etcd is away"
 
 
+@pytest.mark.parametrize(
+    ("code", "said"), [(429, "HTTP 429: Too Many Requests"), (503, "HTTP 503: Service Unavailable"), (599, "HTTP 599")]
+)
+def test_a_server_that_gives_no_reason(code: int, said: str) -> None:
+    """Where the server gives no reason the words of the HTTP status stand for one; none are made up."""
+    core = ListWatch(Kind.POD)
+    core.refused(code, b"")
+    assert core.last_error == said
+    core = listed()
+    core.receive(event("ERROR", {"kind": "Status", "code": code}))
+    assert core.last_error == said.removeprefix("HTTP ")
+
+
 # Staleness
 
 

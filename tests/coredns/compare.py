@@ -397,7 +397,7 @@ ALIAS = ComposedRule(
     "A name with a CNAME answers every type with it and with what is at its end (RFC 1034 §4.3.2), and the RCODE is"
     " that of the end (RFC 6604 §3); CoreDNS has the CNAME only beside addresses that it found.",
 )
-ANY = ComposedRule("ANY", "We answer HINFO (RFC 8482 §4.2), CoreDNS says NODATA.")
+ANY = ComposedRule("ANY", "We answer HINFO, or the CNAME where there is one (RFC 8482 §4.2); CoreDNS says NODATA.")
 COMPOSED_RULES = (ALIAS, ANY)
 
 Rule = RecordRule | DenialRule | ComposedRule
@@ -463,7 +463,9 @@ def _composed(replies: dict[Question, Reply], known: Known, used: Counter[str]) 
     composed = {}
     for question, reply in replies.items():
         right, rule = reply, ALIAS
-        if question.qtype == "ANY" and question.name in known.data:
+        if question.qtype == "ANY" and question.name in aliases:
+            right, rule = reply._replace(records=aliases[question.name].records), ANY
+        elif question.qtype == "ANY" and question.name in known.data:
             right, rule = reply._replace(records=frozenset({Record(question.name, "HINFO", HINFO)})), ANY
         elif question.qtype not in ("ANY", "CNAME") and question.name in aliases:
             right = _chain(question, replies, aliases)

@@ -24,6 +24,7 @@ UDP = Report(
     dropped=7,
     lost=8,
     truncated=9,
+    resolver={"NOERROR": 3, "network error": 1, "timeout": 0},
 )
 TCP = Report("tcp", {(1, 0, 1): 1}, [1, *[0] * 20], 60, [1, *[0] * 12], 0.000_01, refused=3)
 
@@ -45,6 +46,7 @@ FACTS = Facts(
     worker_restarts=1,
     changed_s=1_767_225_601.5,
     programming=programming(),
+    broken_manifests=3,
 )
 
 SAMPLES = {
@@ -71,6 +73,9 @@ SAMPLES = {
     "headlessdns_dns_dropped_total{proto=udp}": 7,
     "headlessdns_dns_lost_total{proto=udp}": 8,
     "headlessdns_dns_refused_connections_total{proto=tcp}": 3,
+    "headlessdns_resolver_requests_total{proto=udp,result=NOERROR}": 3,
+    "headlessdns_resolver_requests_total{proto=udp,result=network error}": 1,
+    "headlessdns_resolver_requests_total{proto=udp,result=timeout}": 0,
     "headlessdns_zone_serial{zone=cluster.local.}": 1_767_225_600,
     "headlessdns_zone_records{zone=cluster.local.}": 34,
     "headlessdns_zone_names{zone=cluster.local.}": 12,
@@ -86,6 +91,7 @@ SAMPLES = {
     "headlessdns_kubernetes_dns_programming_duration_seconds_bucket{le=0.025,service_kind=headless_with_selector}": 1,
     "headlessdns_kubernetes_dns_programming_duration_seconds_count{service_kind=headless_with_selector}": 1,
     "headlessdns_last_change_timestamp_seconds{}": 1_767_225_601.5,
+    "headlessdns_manifests_broken{}": 3,
     "headlessdns_workers{}": 2,
     "headlessdns_worker_restarts_total{}": 1,
     "headlessdns_stale{}": 1,
@@ -115,6 +121,11 @@ def test_no_watch_has_no_age() -> None:
     assert [sample for sample in samples(FACTS) if "watch_age" in sample] == [
         "headlessdns_watch_age_seconds{kind=Service}"
     ]
+
+
+def test_no_manifests_are_not_broken() -> None:
+    """With a cluster there is no metric for manifests."""
+    assert "headlessdns_manifests_broken{}" not in samples(Facts(version="1", not_ready=""))
 
 
 def test_every_metric_is_ours() -> None:

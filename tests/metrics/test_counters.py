@@ -109,6 +109,7 @@ def test_report_crosses_the_feed() -> None:
     """A report is the same after it went through msgpack."""
     counters = Counters("udp")
     counters.dropped, counters.lost, counters.refused = 1, 2, 3
+    counters.resolver = {"NOERROR": 4, "timeout": 0}
     counters.count(2, [response(NXDOMAIN, AAAA)], 0.001)
     report = counters.report()
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=Report) == report
@@ -120,6 +121,7 @@ def test_merged() -> None:
     one.count(1, [response(), response(size=100)], 0.001)
     two.count(1, [response(flags=0x86), response(NXDOMAIN)], 0.002)
     one.dropped, two.dropped, two.lost, stream.refused = 1, 2, 4, 5
+    one.resolver, two.resolver = {"NOERROR": 4, "timeout": 0}, {"NOERROR": 1, "timeout": 2}
     reports = [one.report(), two.report(), stream.report()]
     before = [msgspec.msgpack.encode(report) for report in reports]
     sums = merged(reports)
@@ -131,4 +133,5 @@ def test_merged() -> None:
     assert sums["udp"].latency_s == pytest.approx(0.006)
     assert (sums["udp"].dropped, sums["udp"].lost, sums["udp"].truncated, sums["udp"].refused) == (3, 4, 1, 0)
     assert (sums["tcp"].refused, sums["tcp"].by_kind) == (5, {})
+    assert (sums["udp"].resolver, sums["tcp"].resolver) == ({"NOERROR": 5, "timeout": 2}, {})
     assert [msgspec.msgpack.encode(report) for report in reports] == before

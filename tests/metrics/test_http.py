@@ -39,7 +39,7 @@ def get(path: str, facts: Callable[[], Facts] = lambda: READY, **kwargs: object)
                 return error.code, error.read().decode(), error.headers
 
     async def run() -> tuple[int, str, Message]:
-        async with http.serve(("127.0.0.1", 0), facts) as url:
+        async with http.serve(("127.0.0.1", 0), http.pages_of_server(facts)) as url:
             return await asyncio.to_thread(fetch, url)
 
     return asyncio.run(run())
@@ -103,7 +103,7 @@ def test_port_taken() -> None:
     """A port that another program has is told in one line with what to do."""
 
     async def run(port: int) -> None:
-        async with http.serve(("127.0.0.1", port), lambda: READY):
+        async with http.serve(("127.0.0.1", port), http.pages_of_server(lambda: READY)):
             raise AssertionError("unreachable")
 
     with socket.socket() as other:
@@ -122,7 +122,7 @@ def test_address_of_another_machine() -> None:
     """An address that this machine lacks is told in one line with what to do."""
 
     async def run() -> None:
-        async with http.serve(("192.0.2.1", 0), lambda: READY):
+        async with http.serve(("192.0.2.1", 0), http.pages_of_server(lambda: READY)):
             raise AssertionError("unreachable")
 
     with pytest.raises(HeadlessDNSError) as caught:
@@ -155,7 +155,7 @@ def test_refused_by_the_system(number: int, text: str, monkeypatch: pytest.Monke
         raise OSError(number, os.strerror(number))
 
     async def run() -> None:
-        async with http.serve(("::1", 80), lambda: READY):
+        async with http.serve(("::1", 80), http.pages_of_server(lambda: READY)):
             raise AssertionError("unreachable")
 
     monkeypatch.setattr(web.TCPSite, "start", refuse)
@@ -168,9 +168,9 @@ def test_port_is_free_afterwards() -> None:
     """After the context the port can be had again at once."""
 
     async def run() -> list[str]:
-        async with http.serve(("127.0.0.1", 0), lambda: READY) as first:
+        async with http.serve(("127.0.0.1", 0), http.pages_of_server(lambda: READY)) as first:
             port = int(first.rpartition(":")[2])
-        async with http.serve(("127.0.0.1", port), lambda: READY) as second:
+        async with http.serve(("127.0.0.1", port), http.pages_of_server(lambda: READY)) as second:
             return [first, second]
 
     first, second = asyncio.run(run())

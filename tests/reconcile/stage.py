@@ -103,10 +103,12 @@ class Stage:
         controller: Ours, where it runs.
     """
 
-    def __init__(self, *, is_reference: bool, starts_controller: bool = True) -> None:
+    def __init__(
+        self, *, is_reference: bool, starts_controller: bool = True, more_controllers: Sequence[str] = ()
+    ) -> None:
         self.is_reference = is_reference
         self._starts_controller = starts_controller and not is_reference
-        controllers = (*OTHER_CONTROLLERS, REFERENCE) if is_reference else OTHER_CONTROLLERS
+        controllers = (*OTHER_CONTROLLERS, *more_controllers, *([REFERENCE] if is_reference else []))
         self.cluster = RealCluster(controllers)
         self.notes = Notes()
         self.kubelet: Kubelet

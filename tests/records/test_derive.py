@@ -135,6 +135,26 @@ def test_types_of_a_service_change(cluster: Cluster) -> None:
     assert sorted(addresses(cluster, "nginx")) == ["10.0.0.1", "10.0.0.2"]
 
 
+def test_a_service_waits_for_its_address() -> None:
+    """A Service whose address is yet to come exists without data, gets data with it, and goes with the object."""
+    cluster = Cluster(namespace())
+    owner = name("nginx.default.svc")
+    for address in ("", "not-an-address"):
+        cluster.put(service(cluster_ip=address, ports=[port(80, "web")]))
+        assert (cluster.zones.exists(owner), cluster.zones.rrsets(owner)) == (True, {})
+        assert cluster.zones.exists(name("_web._tcp.nginx.default.svc"))
+    cluster.put(service(cluster_ip="10.96.0.1"))
+    assert addresses(cluster, "nginx") == ["10.96.0.1"]
+    assert not cluster.zones.exists(name("_web._tcp.nginx.default.svc"))
+    cluster.put(service(cluster_ip=""))
+    assert cluster.zones.exists(owner)
+    cluster.put(external("nginx", "a..b"))
+    assert not cluster.zones.exists(owner)
+    cluster.put(service(cluster_ip=""))
+    cluster.delete(service())
+    assert not cluster.zones.exists(owner)
+
+
 def test_namespaces_come_and_go() -> None:
     """A namespace exists with its Namespace object, or with a name below it."""
     cluster = Cluster(namespace("a"))
@@ -407,3 +427,13 @@ def test_events_are_levels(happened: list[Event]) -> None:
         cluster.take(event)
         again = cluster.take(event)
         assert (again.names, again.changes) == (set(), [])
+
+
+def test_ports_that_no_api_server_lets_in() -> None:
+    """A port that SRV cannot name is passed over; the other ports, and the addresses, are served."""
+    cluster = Cluster(namespace(), service())
+    odd = [port(-1, "a"), port(65536, "b"), port(80, "c", "x" * 300), port(81, "d", "tçp"), port(82, "e")]
+    cluster.put(endpoint_slice(endpoints=[WEB_0], ports=odd))
+    assert addresses(cluster, "web-0.nginx") == ["10.0.0.1"]
+    below = sorted(names.to_text(one) for one in cluster.zones.all_names() if b"_" in one)
+    assert below == ["_e._tcp.nginx.default.svc.cluster.local.", "_tcp.nginx.default.svc.cluster.local."]

@@ -159,12 +159,25 @@ def test_null_conditions_and_ports() -> None:
         pytest.param(port(0, "web"), [], id="number-0"),
         pytest.param({"port": 80, "name": "Web"}, ["_web._tcp.nginx", "nginx"], id="upper-case-is-folded"),
         pytest.param(port(65535, "web", "UDP"), ["_web._udp.nginx", "nginx"], id="the-last-port"),
+        pytest.param(port(65536, "web"), [], id="number-above-65535"),
+        pytest.param(port(-1, "web"), [], id="negative-number"),
+        pytest.param(port(80, "wéb"), ["nginx"], id="name-outside-ascii"),
+        pytest.param(port(80, "web", "x" * 63), ["nginx"], id="protocol-of-63-octets"),
+        pytest.param(port(80, "web", "x" * 300), ["nginx"], id="protocol-of-300-octets"),
+        pytest.param(port(80, "web", "tçp"), ["nginx"], id="protocol-outside-ascii"),
     ],
 )
 def test_srv_owners(of: dict[str, Any], owners: list[str]) -> None:
-    """A port has SRV at `_name._protocol` where it has a name that fits, and at the Service where it has a number."""
+    """A port has SRV at `_name._protocol` where both fit a label, and at the Service where its number is a port's."""
     found = derived(service(), endpoint_slice(endpoints=[endpoint("10.0.0.1", "a")], ports=[of]))
     assert [text.split()[0] for text in found if " SRV " in text] == owners
+    found = derived(service(cluster_ip="10.96.0.1", ports=[{"name": "", "protocol": "TCP", **_set_only(of)}]))
+    assert [text.split()[0] for text in found if " SRV " in text] == owners
+
+
+def _set_only(of: dict[str, Any]) -> dict[str, Any]:
+    """Return a port of a slice as one of a Service, which has a number and no null."""
+    return {"port": of["port"] or 0} | {key: value for key, value in of.items() if value is not None}
 
 
 def test_names_over_255_octets() -> None:
@@ -407,8 +420,11 @@ any_endpoints = st.lists(
 )
 ports = st.lists(
     st.fixed_dictionaries(
-        {"port": st.none() | st.integers(0, 65535), "name": st.none() | st.sampled_from(["", "web", "x" * 63, "a-b"])},
-        optional={"protocol": st.sampled_from([None, "TCP", "UDP", "SCTP"])},
+        {
+            "port": st.none() | st.integers(-1, 65536),
+            "name": st.none() | st.sampled_from(["", "web", "x" * 63, "a-b", "ä"]),
+        },
+        optional={"protocol": st.sampled_from([None, "TCP", "UDP", "SCTP", "x" * 63, "ä"])},
     ),
     max_size=3,
 )

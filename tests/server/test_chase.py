@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rrset
 import dnslib
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from headlessdns import names
 from headlessdns.server import chase as module
 from headlessdns.server.background import BackgroundResolver
-from headlessdns.server.chase import NOTHING, Found, Resolver, compose_question, read_response, respond_chased
+from headlessdns.server.chase import Found, Resolver, compose_question, read_response, respond_chased
 from headlessdns.wire.parse import Rcode
 from headlessdns.wire.respond import Chase, Chased
 from tests.peers.process import wait_until
@@ -126,47 +127,132 @@ def test_an_answer_section_is_passed_on(qtype: int, answer: list[str], rcode: st
 
 
 UNUSABLE = [
-    pytest.param(lambda query: [], id="silence"),
-    pytest.param(lambda query: [query.response(rcode="SERVFAIL")], id="SERVFAIL"),
-    pytest.param(lambda query: [query.response(ANSWER, rcode="REFUSED")], id="REFUSED"),
-    pytest.param(lambda query: [b""], id="no octets"),
-    pytest.param(lambda query: [query.response(ANSWER)[:-1]], id="cut short"),
-    pytest.param(lambda query: [query.message.to_wire()], id="our query sent back"),
-    pytest.param(lambda query: [query.response(ANSWER)[2:]], id="another ID"),
-    pytest.param(lambda query: [query.response(ANSWER).replace(b"\x03www", b"\x03ftp")], id="another name"),
+    pytest.param(lambda query: [], "timeout", id="silence"),
+    pytest.param(lambda query: [query.response(rcode="SERVFAIL")], "SERVFAIL", id="SERVFAIL"),
+    pytest.param(lambda query: [query.response(ANSWER, rcode="REFUSED")], "REFUSED", id="REFUSED"),
+    pytest.param(lambda query: [query.response(rcode="NOTIMP")], "other", id="NOTIMP"),
+    pytest.param(lambda query: [b""], "timeout", id="no octets"),
+    pytest.param(lambda query: [query.response(ANSWER)[:-1]], "unreadable", id="cut short"),
+    pytest.param(lambda query: [query.message.to_wire()], "timeout", id="our query sent back"),
+    pytest.param(lambda query: [query.response(ANSWER)[2:]], "timeout", id="another ID"),
+    pytest.param(lambda query: [query.response(ANSWER).replace(b"\x03www", b"\x03ftp")], "timeout", id="another name"),
     pytest.param(
         lambda query: [query.response(ANSWER).replace(b"\x03com\x00\x00\x01", b"\x03com\x00\x00\x1c", 1)],
+        "timeout",
         id="another type",
     ),
     pytest.param(
         lambda query: [query.response(tc=True)] if not query.is_stream else [query.message.to_wire()],
+        "network error",
         id="cut, and no response over TCP",
     ),
     pytest.param(
         lambda query: [query.response(tc=True)] if not query.is_stream else [b"xx" + query.response(ANSWER)[2:]],
+        "network error",
         id="cut, and another ID over TCP",
     ),
     pytest.param(
-        lambda query: [query.response(tc=True)] if not query.is_stream else [], id="cut, and silence over TCP"
+        lambda query: [query.response(tc=True)] if not query.is_stream else [],
+        "network error",
+        id="cut, and the connection closed over TCP",
     ),
-    pytest.param(lambda query: [query.response(ANSWER)[:28] + b"\xc0\x1c" * 20], id="pointers in a circle"),
+    pytest.param(lambda query: [query.response(ANSWER)[:28] + b"\xc0\x1c" * 20], "timeout", id="pointers in a circle"),
 ]
+ERRORS = {
+    "timeout": (22, "the resolver does not answer"),
+    "SERVFAIL": (22, "the resolver answers SERVFAIL"),
+    "REFUSED": (22, "the resolver answers REFUSED"),
+    "other": (22, "the resolver answers with an error"),
+    "network error": (23, "the resolver cannot be reached"),
+    "unreadable": (23, "the resolver's answer cannot be read"),
+    "overload": (0, "too many questions wait for the resolver"),
+}
 
 
-@pytest.mark.parametrize("script", UNUSABLE)
-def test_what_is_no_answer_counts_for_nothing(script: Callable[[Asked], list[bytes]]) -> None:
-    """Silence, failure, garbage and answers to other questions give nothing, within the time limit."""
+def failed(result: str) -> Chased:
+    """Return what is known after a failure: SERVFAIL, and an extended error (RFC 8914 §2)."""
+    code, text = ERRORS[result]
+    octets = code.to_bytes(2, "big") + text.encode()
+    return Chased(rcode=2, options=b"\x00\x0f" + len(octets).to_bytes(2, "big") + octets)
+
+
+@pytest.mark.parametrize(("script", "result"), UNUSABLE)
+def test_what_is_no_answer_is_servfail_with_the_reason(script: Callable[[Asked], list[bytes]], result: str) -> None:
+    """Silence, failure, garbage and answers to other questions give SERVFAIL and its reason, within the time limit."""
     start_s = time.monotonic()
     (found,), _ = look_up(script, WWW, timeout_s=0.3)
-    assert found == NOTHING
+    assert found == failed(result)
     assert time.monotonic() - start_s < 2.5
 
 
-def test_a_resolver_that_is_not_there_counts_for_nothing() -> None:
-    """A resolver whose port is closed gives nothing, at once."""
+def test_a_resolver_that_is_not_there_is_servfail_at_once() -> None:
+    """A resolver whose port is closed is a network error, at once."""
     start_s = time.monotonic()
-    assert asyncio.run(Resolver(("127.0.0.1", 9)).look_up(WWW)) == NOTHING
+    assert asyncio.run(Resolver(("127.0.0.1", 9)).look_up(WWW)) == failed("network error")
     assert time.monotonic() - start_s < 0.5
+
+
+def test_questions_are_counted_by_what_came_of_them() -> None:
+    """Each question that was sent is counted under its RCODE or its failure; what is known already is not asked."""
+    rcodes = iter(["NOERROR", "NXDOMAIN", "REFUSED", "NOTIMP"])
+
+    async def main(address: tuple[str, int]) -> dict[str, int]:
+        resolver = Resolver(address, 0.3)
+        assert set(resolver.results.values()) == {0}
+        for number in [0, 1, 2, 3, 4, 0]:
+            await resolver.look_up(Chase(names.from_text(f"{number}.example.com"), A))
+        return {result: count for result, count in resolver.results.items() if count}
+
+    def script(query: Asked) -> list[bytes]:
+        rcode = next(rcodes, None)
+        return [query.response(rcode=rcode)] if rcode else []
+
+    with ScriptedResolver(script) as resolver:
+        counted = asyncio.run(main(resolver.address))
+    assert counted == {"NOERROR": 1, "NXDOMAIN": 1, "REFUSED": 1, "other": 1, "timeout": 1}
+
+
+# Denials
+
+DENIAL_SOA = "example.com. 900 IN SOA ns.example.com. me.example.com. 1 2 3 4 {minimum}"
+
+
+def with_soa(query: Asked, minimum_s: int, *answer: str, rcode: str = "NOERROR") -> bytes:
+    response = dns.message.from_wire(query.response(*answer, rcode=rcode))
+    owner, ttl, qclass, qtype, rdata = DENIAL_SOA.format(minimum=minimum_s).split(None, 4)
+    response.authority.append(dns.rrset.from_text(owner, int(ttl), qclass, qtype, rdata))
+    response.authority.append(dns.rrset.from_text(owner, 9, "IN", "NS", "ns.example.com."))
+    return response.to_wire()
+
+
+DENIALS = [
+    pytest.param([], "NXDOMAIN", 60, 60, id="NXDOMAIN: the TTL is MINIMUM where that is less"),
+    pytest.param([], "NOERROR", 60, 60, id="NODATA"),
+    pytest.param(["www.example.com. 9 IN CNAME a.example.com."], "NOERROR", 60, 60, id="NODATA behind a CNAME"),
+    pytest.param([], "NXDOMAIN", 86400, 300, id="a day: 5 minutes"),
+    pytest.param([ANSWER], "NOERROR", 60, None, id="an answer: no SOA"),
+]
+
+
+@pytest.mark.parametrize(("answer", "rcode", "minimum_s", "ttl_s"), DENIALS)
+def test_a_denial_brings_its_soa(answer: list[str], rcode: str, minimum_s: int, ttl_s: int | None) -> None:
+    """The SOA record of a denial goes on, whole and alone, so that a forwarder can keep the denial (RFC 2308 §5)."""
+    asked = Asked(dns.message.make_query("www.example.com", "A"), False)
+    found = read_response(with_soa(asked, minimum_s, *answer, rcode=rcode))
+    assert found is not None
+    soa = found.chased._replace(records=found.chased.soa, record_count=int(ttl_s is not None))
+    expected = [DENIAL_SOA.format(minimum=minimum_s).replace("900", str(ttl_s))] if ttl_s else []
+    assert records(soa) == expected
+
+
+def test_the_soa_of_a_denial_counts_down() -> None:
+    """While a denial is kept the TTL of its SOA record counts down, and it is not kept for longer than that."""
+    asked = Asked(dns.message.make_query("www.example.com", "A"), False)
+    found = read_response(with_soa(asked, 3))
+    assert found is not None
+    assert found.keep_s == 3
+    soa = found.aged(2).soa
+    assert records(Chased(soa, 1)) == [DENIAL_SOA.format(minimum=3).replace("900", "1")]
 
 
 def test_answers_to_others_are_passed_over() -> None:
@@ -201,7 +287,7 @@ def test_a_cut_answer_is_asked_again_over_tcp() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_octets_give_records_or_none(octets: bytes) -> None:
-    """Whatever a resolver sends is read, or counts for nothing; nothing is raised."""
+    """Whatever a resolver sends is read, or cannot be; nothing is raised."""
     head = header(1, 0x8180, questions=1, answers=2) + question("www.example.com")
     for message in (octets, head + octets, head + b"\xc0\x0c" + octets):
         found = read_response(message)
@@ -209,7 +295,7 @@ def test_any_octets_give_records_or_none(octets: bytes) -> None:
 
 
 def test_pointers_without_end_give_none() -> None:
-    """A name of more pointers than the parser can follow counts for nothing."""
+    """A name of more pointers than the parser can follow cannot be read."""
     head = header(1, 0x8180, questions=1, answers=2) + question("x") + b"\x00\xff\x00" + bytes(6)
     begin = len(head) + 2
     offsets = [12, *range(begin, begin + 2 * 2999, 2)]  # each pointer leads to the one before it
@@ -232,13 +318,14 @@ def test_equal_questions_are_asked_once() -> None:
 
 
 def test_too_many_questions_at_once_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a number of different questions under way the others give nothing, at once."""
+    """Beyond a number of different questions under way the others give SERVFAIL, at once."""
     monkeypatch.setattr(module, "MAX_IN_FLIGHT", 3)
     chases = [Chase(names.from_text(f"{number}.example.com"), A) for number in range(5)]
     found, asked = look_up(
         lambda query: [query.response(f"{query.qname}. 5 IN A 192.0.2.1")], *chases, timeout_s=3, delay_s=0.05
     )
-    assert [one.record_count for one in found] == [1, 1, 1, 0, 0]
+    assert [one.record_count for one in found[:3]] == [1, 1, 1]
+    assert found[3:] == [failed("overload")] * 2
     assert len(asked) == 3
 
 
@@ -304,23 +391,24 @@ DB = header(7, 0x0100, questions=1) + question("db.default.svc.cluster.local")
 FOUND = Chased(WWW.target + bytes.fromhex("0001 0001 0000003c 0004 c0000201"), 1)
 
 CHANGES = [
-    pytest.param("www.example.com", ["www.example.com.", "192.0.2.1"], id="the same target: what was found"),
-    pytest.param("other.example.com", ["other.example.com."], id="another target: only the CNAME"),
+    pytest.param("www.example.com", "NOERROR", ["www.example.com.", "192.0.2.1"], id="the same target: what was found"),
+    pytest.param("other.example.com", "SERVFAIL", ["other.example.com."], id="another target: SERVFAIL"),
     pytest.param(
         "web-0.nginx.default.svc.cluster.local",
+        "NOERROR",
         ["web-0.nginx.default.svc.cluster.local.", "10.0.0.1"],
         id="a target of ours: its address",
     ),
 ]
 
 
-@pytest.mark.parametrize(("target", "expected"), CHANGES)
-def test_what_was_found_belongs_to_its_target(target: str, expected: list[str]) -> None:
+@pytest.mark.parametrize(("target", "rcode", "expected"), CHANGES)
+def test_what_was_found_belongs_to_its_target(target: str, rcode: str, expected: list[str]) -> None:
     """Where the name leads elsewhere when the resolver has answered, what it said of the old target is not sent."""
     response = respond_chased(DB, cluster(target).table, IDENTITY, CLIENT, WWW, FOUND)
     assert response is not None
     message = dns.message.from_wire(response)
-    assert message.rcode() == dns.rcode.NOERROR
+    assert dns.rcode.to_text(message.rcode()) == rcode
     assert [record.to_text() for rrset in message.answer for record in rrset] == expected
 
 
@@ -356,14 +444,15 @@ def test_results_of_the_background_wake_the_loop() -> None:
     assert scripted.asked == ["www.example.com A"]
 
 
-def test_too_many_that_wait_get_nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When as many queries wait as may, the next is told at once that nothing is known."""
+def test_too_many_that_wait_get_servfail_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When as many queries wait as may, the next is told at once that there are too many."""
     monkeypatch.setattr("headlessdns.server.background.MAX_WAITING", 2)
     with ScriptedResolver(lambda query: [query.response(ANSWER)]) as scripted:
         resolver: BackgroundResolver[int] = BackgroundResolver(scripted.address)
         for token in range(2):
             resolver.submit(WWW, token)
-        assert resolver.known(Chase(WWW.target, AAAA)) == NOTHING
+        assert resolver.known(Chase(WWW.target, AAAA)) == failed("overload")
+        assert resolver.results["overload"] == 1
         collected: list[tuple[int, Chased]] = []
         wait_until(lambda: len(collected) == 2 or collected.extend(resolver.collect()), "two results", 5)
         assert resolver.known(Chase(WWW.target, AAAA)) is None

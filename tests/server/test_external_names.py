@@ -6,10 +6,13 @@ import contextlib
 import socket
 import threading
 import time
+import urllib.request
 from typing import TYPE_CHECKING
 
+import dns.edns
 import dns.message
 import dns.rcode
+import dns.rrset
 import pytest
 
 from headlessdns import names
@@ -115,8 +118,8 @@ ROWS = [
     ),
     pytest.param("missing A", "NXDOMAIN", [cname("missing")], id="NXDOMAIN at the end of the chain"),
     pytest.param("nodata A", "NOERROR", [cname("nodata")], id="NODATA at the end of the chain"),
-    pytest.param("failing A", "NOERROR", [cname("failing")], id="SERVFAIL: only the CNAME"),
-    pytest.param("garbage A", "NOERROR", [cname("garbage")], id="garbage: only the CNAME"),
+    pytest.param("failing A", "SERVFAIL", [cname("failing")], id="SERVFAIL stays SERVFAIL"),
+    pytest.param("garbage A", "SERVFAIL", [cname("garbage")], id="garbage: SERVFAIL"),
 ]
 
 
@@ -142,11 +145,11 @@ def without_ttl(line: str) -> str:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("target", ["silent", "liar"])
 def test_a_resolver_that_says_nothing_costs_a_second(server: Serving, transport: str, target: str) -> None:
-    """Without an answer of the resolver, or with one to another question, the CNAME alone is sent after 1 s."""
+    """Without an answer of the resolver, or with one to another question, it is SERVFAIL with EDE 22 after 1 s."""
     start_s = time.monotonic()
     response = (server.udp if transport == "udp" else server.tcp)(f"{target}.default.svc.cluster.local", "A")
     assert 0.9 < time.monotonic() - start_s < 1.9  # a forwarder in front gives up after 2 s
-    assert response.rcode() == dns.rcode.NOERROR
+    assert response.rcode() == dns.rcode.SERVFAIL
     assert [rrset.to_text() for rrset in response.answer] == [cname(target)]
 
 
@@ -213,7 +216,7 @@ def test_a_wildcard_answers_later_from_the_address_that_was_asked(server: Servin
         client.settimeout(5)
         client.connect(("127.0.0.9", server.address[1]))
         client.send(header(1, questions=1) + question("silent.default.svc.cluster.local"))
-        assert dns.message.from_wire(client.recv(512)).rcode() == dns.rcode.NOERROR
+        assert len(dns.message.from_wire(client.recv(512)).answer) == 1
 
 
 def test_equal_queries_are_asked_of_the_resolver_once(manifest: Path) -> None:
@@ -256,10 +259,64 @@ def test_a_target_of_ours_is_not_asked_of_the_resolver(server: Serving, resolver
     assert not [question for question in resolver.asked if "cluster.local" in question]
 
 
+def errors(response: dns.message.Message) -> list[tuple[int, str | None]]:
+    return [(int(one.code), one.text) for one in response.options if isinstance(one, dns.edns.EDEOption)]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("target", "code", "text"),
+    [
+        pytest.param("silent", 22, "the resolver does not answer", id="silence"),
+        pytest.param("failing", 22, "the resolver answers SERVFAIL", id="SERVFAIL"),
+        pytest.param("garbage", 23, "the resolver's answer cannot be read", id="garbage"),
+    ],
+)
+def test_whoever_speaks_edns_is_told_why(server: Serving, transport: str, target: str, code: int, text: str) -> None:
+    """A response without an answer of the resolver says why, to clients that speak EDNS."""
+    ask = server.udp if transport == "udp" else server.tcp
+    response = ask(f"{target}.default.svc.cluster.local", "A", use_edns=0)
+    assert (dns.rcode.to_text(response.rcode()), errors(response)) == ("SERVFAIL", [(code, text)])
+
+
+def test_a_denial_can_be_kept_by_a_forwarder(manifest: Path) -> None:
+    """What the resolver denies is passed on with its SOA record, over UDP and TCP (RFC 2308)."""
+
+    def deny(asked: Asked) -> list[bytes]:
+        response = dns.message.from_wire(asked.response(rcode="NXDOMAIN" if "missing" in asked.qname else "NOERROR"))
+        soa = "ns.example.com. me.example.com. 1 2 3 4 60"
+        response.authority.append(dns.rrset.from_text("example.com.", 60, "IN", "SOA", soa))
+        return [response.to_wire()]
+
+    with (
+        ScriptedResolver(deny) as resolver,
+        Serving("--resolver", f"127.0.0.1:{resolver.address[1]}", manifests=manifest) as server,
+    ):
+        for ask in (server.udp, server.tcp):
+            for target, rcode in (("missing", "NXDOMAIN"), ("nodata", "NOERROR")):
+                response = ask(f"{target}.default.svc.cluster.local", "A")
+                assert dns.rcode.to_text(response.rcode()) == rcode
+                assert [rrset.to_text() for rrset in response.answer] == [cname(target)]
+                (soa,) = response.authority
+                assert (soa.name.to_text(), soa.rdtype) == ("example.com.", 6)
+                assert soa.ttl in range(55, 61)
+
+
 def test_a_resolver_that_comes_later_is_used(manifest: Path) -> None:
-    """A resolver that is not there yet is no reason not to start, and answers once it is."""
+    """A resolver that is not there is no reason not to start; the log and a metric say so, and that it is back."""
     resolver = ScriptedResolver(script)
-    with Serving("--resolver", f"127.0.0.1:{resolver.address[1]}", manifests=manifest) as server:
-        assert len(server.udp("www.default.svc.cluster.local", "A").answer) == 1
+    with Serving(
+        "--resolver", f"127.0.0.1:{resolver.address[1]}", "--http", "127.0.0.1:0", manifests=manifest
+    ) as server:
+        response = server.udp("www.default.svc.cluster.local", "A", use_edns=0)
+        assert (dns.rcode.to_text(response.rcode()), errors(response)) == (
+            "SERVFAIL",
+            [(23, "the resolver cannot be reached")],
+        )
+        server.await_log(f"warning the resolver 127.0.0.1:{resolver.address[1]} does not answer (network error)")
+        with urllib.request.urlopen(f"{server.url}/metrics", timeout=5) as page:
+            assert 'headlessdns_resolver_requests_total{proto="udp",result="network error"} 1.0' in page.read().decode()
         with resolver:
             wait_until(lambda: len(server.udp("www.default.svc.cluster.local", "A").answer) == 2, "the address", 8)
+            server.await_log(f"the resolver 127.0.0.1:{resolver.address[1]} answers again")
+        assert server.logged().count("does not answer") == 1

@@ -28,6 +28,7 @@ import pytest
 
 from headlessdns.cluster import manifests
 from headlessdns.records.rules import Settings
+from headlessdns.wire import edns
 from headlessdns.wire.respond import Chase, Chased
 from tests import support
 
@@ -127,7 +128,7 @@ def _resolved(chase: Chase) -> Chased:
     name = dns.name.from_wire(chase.target, 0)[0]
     rcode, rrset = _known(name, chase.qtype)
     if rcode is None:
-        return Chased()
+        return Chased(rcode=dns.rcode.SERVFAIL, options=edns.compose_ede(edns.Ede.NO_REACHABLE_AUTHORITY))
     records = b"" if rrset is None else b"".join(_record(rrset, rdata) for rdata in rrset)
     return Chased(records, len(rrset or ()), rcode)
 

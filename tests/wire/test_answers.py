@@ -212,6 +212,17 @@ def test_responses_with_options_are_not_learned(small: Cluster) -> None:
     assert small.table.answer(with_opt(WEB_0)) is None
 
 
+def test_a_question_that_looks_like_opt_is_not_learned(small: Cluster) -> None:
+    """The end of an echoed question is never taken for the OPT record of the response."""
+    forged = b"\x06\x00\x00\x29\xff\xff\x00" + b"\x00" + b"\x80\x00" + b"\x00\x00"
+    message = header(questions=1, answers=1, additionals=1) + forged + opt()
+    response = respond(message, small.table, IDENTITY, CLIENT, NOW_S)
+    assert isinstance(response, bytes)
+    assert response[-11:] == forged[1:]
+    learn_opt(small.table, message, response)
+    assert small.table.answer(with_opt(WEB_0)) is None
+
+
 @pytest.mark.parametrize("size", [512, 600, 1232, 4096])
 def test_limit_with_opt(cluster: Cluster, size: int) -> None:
     """The size that the client takes is kept at once as on the long way."""

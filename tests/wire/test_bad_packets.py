@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bad-packets.md"
 NAME = "web-0.nginx.default.svc.cluster.local"
+CNAME = "out.default.svc.cluster.local"
 A = question(NAME)
 RECORD = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x0a"
 TSIG = b"\x01k\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x00"
@@ -45,6 +46,14 @@ def header_alone(response: bytes) -> bool:
 
 def question_alone(response: bytes) -> bool:
     return counts(response) == (1, 0, 0, 0) and response[12:] == A
+
+
+def opt_alone(response: bytes) -> bool:
+    return counts(response) == (0, 0, 0, 1) and response[12:] == opt()
+
+
+def question_and_opt(response: bytes) -> bool:
+    return counts(response) == (1, 0, 0, 1) and response[12:] == A + opt()
 
 
 def answered(response: bytes) -> bool:
@@ -96,10 +105,16 @@ PACKETS: dict[str, list[Packet]] = {
     "OPCODE other than QUERY": [
         *(Packet(opcode(number), QR | RD | number << 11 | NOTIMP, header_alone) for number in range(1, 16)),
         *(Packet(opcode(number, body=A), QR | RD | number << 11 | NOTIMP, header_alone) for number in (1, 4, 5, 6)),
+        *(
+            Packet(header(flags=RD | number << 11, questions=questions, answers=2 * questions, additionals=1)
+                   + (A + 2 * RECORD) * questions + opt(4096, options=COOKIE),
+                   QR | RD | number << 11 | NOTIMP, opt_alone)
+            for number in (2, 5, 15) for questions in (0, 1)
+        ),
     ],
     "QDCOUNT 0": [
         Packet(header(flags=RD), QR | RD | FORMERR, header_alone),
-        Packet(header(flags=RD, additionals=1) + opt(), QR | RD | FORMERR, header_alone),
+        Packet(header(flags=RD, additionals=1) + opt(), QR | RD | FORMERR, opt_alone),
     ],
     "QDCOUNT 0 with a cookie": [
         Packet(header(flags=RD, additionals=1) + opt(options=COOKIE), QR | RD, has_fresh_cookie),
@@ -107,6 +122,8 @@ PACKETS: dict[str, list[Packet]] = {
     "QDCOUNT above 1": [
         Packet(header(flags=RD, questions=2) + A + A, QR | RD | FORMERR, header_alone),
         Packet(header(flags=RD, questions=65535) + A, QR | RD | FORMERR, header_alone),
+        Packet(header(flags=RD, questions=2, additionals=1) + A + A + opt(), QR | RD | FORMERR, opt_alone),
+        Packet(header(flags=RD, questions=33, additionals=1) + A * 33 + opt(), QR | RD | FORMERR, header_alone),
     ],
     "TC set": [Packet(plain(RD | 0x0200) + A, ANSWERED, answered)],
     "AA, RA, Z or an RCODE set": [
@@ -115,26 +132,34 @@ PACKETS: dict[str, list[Packet]] = {
     ],
     "AD or CD set": [Packet(plain(RD | flag) + A, ANSWERED, answered) for flag in (0x0020, 0x0010, 0x0030)],
     "RD clear": [Packet(plain(0) + A, QR | AA, answered)],
-    "ANCOUNT above 0": [Packet(plain(answers=1) + A + RECORD, QR | RD | FORMERR, question_alone)],
-    "NSCOUNT above 0": [Packet(plain(authorities=1) + A + RECORD, QR | RD | FORMERR, question_alone)],
+    "ANCOUNT above 0": [
+        Packet(plain(answers=1) + A + RECORD, QR | RD | FORMERR, question_alone),
+        Packet(plain(answers=1, additionals=1) + A + RECORD + opt(), QR | RD | FORMERR, question_and_opt),
+        Packet(plain(answers=1, additionals=1) + A + opt(), QR | RD | FORMERR, question_alone),
+    ],
+    "NSCOUNT above 0": [
+        Packet(plain(authorities=1) + A + RECORD, QR | RD | FORMERR, question_alone),
+        Packet(plain(authorities=1, additionals=1) + A + RECORD + opt(), QR | RD | FORMERR, question_and_opt),
+    ],
     "a record in the additional section that is no OPT": [
         Packet(plain(additionals=1) + A + RECORD, QR | RD | FORMERR, question_alone),
-        Packet(plain(additionals=2) + A + opt() + RECORD, QR | RD | FORMERR, question_alone),
+        Packet(plain(additionals=2) + A + opt() + RECORD, QR | RD | FORMERR, question_and_opt),
+        Packet(plain(additionals=2) + A + RECORD + opt(), QR | RD | FORMERR, question_and_opt),
     ],
     "TSIG": [
         Packet(plain(additionals=1) + A + TSIG, QR | RD | FORMERR, question_alone),
-        Packet(plain(additionals=2) + A + opt() + TSIG, QR | RD | FORMERR, question_alone),
+        Packet(plain(additionals=2) + A + opt() + TSIG, QR | RD | FORMERR, question_and_opt),
     ],
-    "two OPT records": [Packet(plain(additionals=2) + A + opt() + opt(), QR | RD | FORMERR, question_alone)],
+    "two OPT records": [Packet(plain(additionals=2) + A + opt() + opt(), QR | RD | FORMERR, question_and_opt)],
     "OPT of another owner than the root": [
         Packet(plain(additionals=1) + A + b"\x01x" + opt(), QR | RD | FORMERR, question_alone),
     ],
     "an EDNS option that is cut off": [
-        Packet(EDNS + A + opt(options=b"\x00\x0a\x00\x08"), QR | RD | FORMERR, question_alone),
+        Packet(EDNS + A + opt(options=b"\x00\x0a\x00\x08"), QR | RD | FORMERR, question_and_opt),
     ],
     "octets after the message": [
         Packet(plain() + A + b"\x00", QR | RD | FORMERR, question_alone),
-        Packet(EDNS + A + opt() + b"\x00", QR | RD | FORMERR, question_alone),
+        Packet(EDNS + A + opt() + b"\x00", QR | RD | FORMERR, question_and_opt),
         Packet(plain() + A + opt(), QR | RD | FORMERR, question_alone),
     ],
     "a message that is cut off in the question": [
@@ -147,6 +172,7 @@ PACKETS: dict[str, list[Packet]] = {
     "a compression pointer in QNAME": [
         Packet(plain() + b"\xc0\x0c" + A[-4:], QR | RD | FORMERR, header_alone),
         Packet(plain() + b"\x03www\xc0\x00" + A[-4:], QR | RD | FORMERR, header_alone),
+        Packet(EDNS + b"\x03www\xc0\x0c" + A[-4:] + opt(), QR | RD | FORMERR, opt_alone),
     ],
     "a label of another type or a name over 255 octets": [
         Packet(plain() + b"\x41x" + A, QR | RD | FORMERR, header_alone),
@@ -200,6 +226,9 @@ PACKETS: dict[str, list[Packet]] = {
     ],
     "QTYPE ANY": [
         Packet(plain() + question(NAME, 255), ANSWERED, lambda response: b"\x07RFC8482\x00" in response),
+        Packet(plain() + question(CNAME, 255), ANSWERED,
+               lambda response: counts(response) == (1, 1, 0, 0) and response[12 + len(question(CNAME)):][:6]
+               == b"\xc0\x0c\x00\x05\x00\x01"),
         Packet(plain() + question("svc.cluster.local", 255), ANSWERED, denied),
         Packet(plain() + question("nope.cluster.local", 255), ANSWERED | NXDOMAIN, denied),
     ],

@@ -456,7 +456,7 @@ def test_chase(name: str) -> None:
         pytest.param(Chased(ADDRESS, 1, 0), "NOERROR", ["www.example.com.", "198.51.100.7"], id="found"),
         pytest.param(Chased(b"", 0, 3), "NXDOMAIN", ["www.example.com."], id="not-there"),
         pytest.param(Chased(b"", 0, 2), "SERVFAIL", ["www.example.com."], id="broken"),
-        pytest.param(Chased(), "NOERROR", ["www.example.com."], id="silent"),
+        pytest.param(Chased(), "NOERROR", ["www.example.com."], id="nobody-was-asked"),
     ],
 )
 def test_chased(cluster: Cluster, chased: Chased, rcode_text: str, data: list[str]) -> None:
@@ -467,6 +467,18 @@ def test_chased(cluster: Cluster, chased: Chased, rcode_text: str, data: list[st
         )
         assert (rcode(response), records(response)) == (rcode_text, data)
         assert flags_of(response) == {"qr", "aa", "rd"}
+
+
+SOA = names.from_text("example.com") + b"\x00\x06\x00\x01\x00\x00\x00\x3c\x00\x1c\x02ns\x00\x02me\x00" + bytes(20)
+
+
+def test_soa_of_others(cluster: Cluster) -> None:
+    """The SOA record of what the resolver denies stands in the authority section, with EDE behind it where there is."""
+    chased = Chased(rcode=3, soa=SOA, options=option(15, b"\x00\x16why"))
+    response = ask(cluster.table, f"out.{ZONE}", "A", chased=chased, identity=RESOLVES, use_edns=0)
+    assert (rcode(response), records(response)) == ("NXDOMAIN", ["www.example.com."])
+    assert [rrset.to_text() for rrset in response.authority] == ["example.com. 60 IN SOA ns. me. 0 0 0 0 0"]
+    assert errors(response) == [(22, "why")]
 
 
 def test_chased_that_does_not_fit(cluster: Cluster) -> None:
@@ -506,13 +518,34 @@ def test_class_any_of_a_chain(cluster: Cluster) -> None:
 
 
 def test_any_of_a_name_with_data(cluster: Cluster) -> None:
-    """ANY is one HINFO record (RFC 8482 §4.2), over UDP and TCP, at a CNAME as well."""
-    for name in (f"big.{ZONE}", f"out.{ZONE}", "cluster.local", "1.0.0.10.in-addr.arpa"):
+    """ANY is one HINFO record (RFC 8482 §4.2), over UDP and TCP."""
+    for name in (f"big.{ZONE}", "cluster.local", "1.0.0.10.in-addr.arpa"):
         for is_stream in (False, True):
             response = cluster.ask(name, "ANY", is_stream=is_stream)
             (rrset,) = response.answer
             assert (rrset.ttl, rrset[0].to_text()) == (3789, '"RFC8482" ""')
             assert str(rrset.name) == f"{name}."
+
+
+@pytest.mark.parametrize("identity", [IDENTITY, RESOLVES], ids=["without a resolver", "with a resolver"])
+@pytest.mark.parametrize("qclass", ["IN", "ANY"])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("out", "www.example.com."),
+        ("inside", f"web-0.nginx.{ZONE}."),
+        ("missing", f"nope.{ZONE}."),
+    ],
+)
+def test_any_of_a_cname(cluster: Cluster, name: str, target: str, qclass: str, identity: Identity) -> None:
+    """ANY at a CNAME is the CNAME alone, wherever it leads: HINFO must not stand beside it (RFC 8482 §4.2)."""
+    query = dns.message.make_query(f"{name}.{ZONE}", "ANY", rdclass=qclass).to_wire()
+    wire = exchange(cluster.table, query, identity=identity)
+    assert wire is not None
+    response = dns.message.from_wire(wire)
+    assert rcode(response) == "NOERROR"
+    assert [rrset.to_text() for rrset in response.answer] == [f"{name}.{ZONE}. 5 IN CNAME {target}"]
+    assert response.authority == response.additional == []
 
 
 @pytest.mark.parametrize(
