@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headlessdns import config
 from headlessdns.cluster.objects import Key
-from headlessdns.config import SETTINGS, ConfigFile, Listen, ServeConfig
+from headlessdns.config import CONTROLLER_SETTINGS, SETTINGS, ConfigFile, ControllerConfig, Listen, ServeConfig
 from headlessdns.errors import ConfigError
 from headlessdns.records.rules import PodNames
 
@@ -78,6 +78,82 @@ def test_example_is_the_defaults() -> None:
     assert load(text=text) == load()
     keys = {line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()}
     assert keys == {"apiVersion", "kind", *(setting.key for setting in SETTINGS)}
+
+
+def load_controller(text: str | None = None, **flags: object) -> ControllerConfig:
+    """Return the settings of a controller in a pod."""
+    file = ConfigFile("controller.yaml", text) if text is not None else None
+    return config.load_controller(flags, {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}, file)
+
+
+def test_defaults_of_the_controller() -> None:
+    """Without flags, variables and file every setting of the controller has the value that is written here."""
+    assert msgspec.structs.asdict(load_controller()) == {
+        "kubeconfig": None,
+        "context": None,
+        "namespaces": (),
+        "statefulsets": "auto",
+        "qps": 50,
+        "burst": 100,
+        "concurrent_syncs": 16,
+        "elect": True,
+        "lease_namespace": None,
+        "lease_name": "headlessdns-controller",
+        "dry_run": False,
+        "http": Listen("127.0.0.1", 9154),
+        "log": "auto",
+    }
+
+
+def test_example_of_the_controller_is_the_defaults() -> None:
+    """config/controller.yaml holds every key, and its values are the defaults."""
+    text = (ROOT / "config" / "controller.yaml").read_text()
+    assert load_controller(text) == load_controller()
+    keys = {line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()}
+    assert keys == {"apiVersion", "kind", *(setting.key for setting in CONTROLLER_SETTINGS)}
+
+
+def test_one_file_for_both() -> None:
+    """A server and a controller may share a file: each passes over what is the other's, but for faults in it."""
+    text = "apiVersion: headlessdns.io/v1alpha1\nkind: HeadlessDNSConfiguration\nqps: 7\nttl: 9\n"
+    assert (load(text=text).ttl_s, load_controller(text).qps) == (9, 7)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "expected"),
+    [
+        pytest.param(
+            {},
+            {},
+            "headlessdns controller: found no cluster; expected --kubeconfig FILE, or to run in a pod of the cluster; "
+            "add the flag",
+            id="no cluster",
+        ),
+        pytest.param(
+            {"context": "prod"},
+            {"KUBERNETES_SERVICE_HOST": "10.96.0.1"},
+            "--context: found no kubeconfig that it could be in; expected both; add --kubeconfig FILE, or leave it out",
+            id="a context without a file",
+        ),
+        pytest.param(
+            {"qps": "-1", "kubeconfig": "f"},
+            {},
+            '--qps: found "-1"; expected requests a second, 0 to 100000; write a whole number in that range',
+            id="no number",
+        ),
+        pytest.param(
+            {"statefulsets": "maybe", "kubeconfig": "f"},
+            {},
+            '--statefulsets: found "maybe"; expected auto or always or never; leave it out for auto',
+            id="no such word",
+        ),
+    ],
+)
+def test_faults_of_the_controller(flags: dict[str, object], environ: dict[str, str], expected: str) -> None:
+    """What does not fit is told in one line."""
+    with pytest.raises(ConfigError) as caught:
+        config.load_controller(flags, environ)
+    assert str(caught.value) == expected
 
 
 # Forms
