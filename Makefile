@@ -51,6 +51,7 @@ bench: $(STAMP)  ## Measure against Knot and CoreDNS
 
 bench-controller: $(STAMP)  ## Measure the controller against kube-controller-manager
 	$(BIN)/python -m bench.controller $(ARGS)
+	$(BIN)/python -m bench.held
 
 peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
 	$(BIN)/python -m tests.peers

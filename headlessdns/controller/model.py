@@ -8,7 +8,7 @@ know, and so change pods and the hashes of revisions. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
@@ -33,6 +33,8 @@ CLAIM_GROWTH_ANNOTATION = "headlessdns.io/claim-growth"
 NO_HEAL_ANNOTATION = "headlessdns.io/no-heal"
 
 MAX_ORDINAL = 2**31 - 1
+MAX_REPLICAS = 100_000  # of one set, and of ordinals left out: lists of them are to fit the memory
+_SHOWN = 200  # characters of a value that is wrong
 NO_ORDINALS: frozenset[int] = frozenset()
 
 
@@ -394,10 +396,13 @@ class StatefulSet(msgspec.Struct, frozen=True, eq=False):
         )
 
     def ordinals(self) -> list[int]:
-        """Return the ordinals that are to exist, ascending (S7); reserved ones are passed over."""
+        """Return the ordinals that are to exist, ascending (S7); reserved ones are passed over.
+
+        Of a set that wants more than `MAX_REPLICAS`, which is a fault, the first ones.
+        """
         wanted: list[int] = []
-        ordinal = self.start
-        while len(wanted) < self.replicas:
+        ordinal, count = self.start, min(self.replicas, MAX_REPLICAS)
+        while len(wanted) < count:
             if ordinal not in self.reserved:
                 wanted.append(ordinal)
             ordinal += 1
@@ -470,13 +475,33 @@ def read_selector(selector: Mapping[str, Any]) -> Selector:
 def read_set(raw: Json) -> StatefulSet:
     """Return the set that *raw*, a StatefulSet or an OrdinalSet as the API has it, describes.
 
-    What the API lets through and we cannot follow, such as an annotation that is no number, stands in `faults`.
+    What the API lets through and we cannot follow, such as an annotation that is no number, stands in `faults`. So does
+    all that is wrong with an OrdinalSet, which may have been stored under an older schema, or under none.
 
     Raises:
-        msgspec.ValidationError: A field has another type than the API gives it.
+        msgspec.ValidationError: A field of the metadata or the status has another type than the API gives it.
     """
-    spec, status = raw["spec"], raw.get("status") or {}
+    if raw["kind"] != SetKind.ORDINAL_SET.value:
+        return _read_set(raw)
+    from headlessdns.controller import validate  # it reads selectors and ordinals with what is here
+
+    found = validate.faults(raw)
+    if not found:
+        return _read_set(raw)
+    faults = tuple(f"{fault.where} is {fault.found[:_SHOWN]}; expected {fault.expected}" for fault in found)
+    can_be_read = validate.has_types(raw) and (raw.get("spec") or {}).get("template") is not None
+    return msgspec.structs.replace(_read_set(raw) if can_be_read else _read_name(raw), faults=faults)
+
+
+def _read_name(raw: Json) -> StatefulSet:
+    """Return a set that wants nothing; the rest of *raw* cannot be read."""
+    empty = {"selector": {}, "template": {}, "replicas": 0}
+    return _read_set({**raw, "metadata": {**raw["metadata"], "annotations": None}, "spec": empty})
+
+
+def _read_set(raw: Json) -> StatefulSet:
     kind = SetKind(raw["kind"])
+    spec, status = raw["spec"], raw.get("status") or {}
     annotations = raw["metadata"].get("annotations") or {}
     strategy = spec.get("updateStrategy") or {}
     rolling_update = strategy.get("rollingUpdate")
@@ -484,7 +509,7 @@ def read_set(raw: Json) -> StatefulSet:
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     faults: list[str] = []
     extras = _read_extras(kind, spec, rolling_update or {}, annotations, faults)
-    return StatefulSet(
+    set = StatefulSet(
         kind,
         msgspec.convert(raw["metadata"], Metadata),
         generation=raw["metadata"].get("generation", 0),
@@ -506,9 +531,17 @@ def read_set(raw: Json) -> StatefulSet:
         deletes_when_scaled=retention.get("whenScaled") == "Delete",
         status=msgspec.convert({key: value for key, value in status.items() if value is not None}, Status),
         conditions=tuple(status.get("conditions") or ()),
-        faults=tuple(faults),
         **extras,
     )
+    return msgspec.structs.replace(set, faults=(*faults, *_too_many(set)))
+
+
+def _too_many(set: StatefulSet) -> Iterator[str]:
+    """Yield what is wrong with the ordinals, though each number by itself may be as it is."""
+    if set.replicas > MAX_REPLICAS:
+        yield f"spec.replicas is {set.replicas}; expected at most {MAX_REPLICAS}"
+    elif set.start + set.replicas + len(set.reserved) > MAX_ORDINAL and set.ordinals()[-1:] > [MAX_ORDINAL]:
+        yield f"the last ordinal is {set.ordinals()[-1]}; expected at most {MAX_ORDINAL}"
 
 
 def _default(value: int | None, default: int) -> int:
@@ -569,7 +602,7 @@ def read_ordinals(parts: Iterable[int | str]) -> frozenset[int]:
     """Return the ordinals that *parts* name: numbers, and ranges such as ``3-5``.
 
     Raises:
-        ValueError: A part is neither, or names more than 10,000.
+        ValueError: A part is neither, or names more than 10,000; or all of them name more than `MAX_REPLICAS`.
     """
     found: set[int] = set()
     for part in parts:
@@ -578,6 +611,8 @@ def read_ordinals(parts: Iterable[int | str]) -> frozenset[int]:
         if not first <= last <= MAX_ORDINAL or last - first >= 10_000:
             raise ValueError(f"reserveOrdinals has {part!r}; expected a number, or a range such as 3-5")
         found.update(range(first, last + 1))
+        if len(found) > MAX_REPLICAS:
+            raise ValueError(f"reserveOrdinals names more than {MAX_REPLICAS} ordinals; expected fewer")
     return frozenset(found)
 
 

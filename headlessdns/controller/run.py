@@ -19,7 +19,7 @@ from headlessdns.cluster import follow, objects
 from headlessdns.cluster.follow import Follower, Watch
 from headlessdns.cluster.objects import Delete, Event, Forbid, Put, Replace
 from headlessdns.cluster.watch import Codec, ListWatch, WatchStatus
-from headlessdns.controller import conditions, model
+from headlessdns.controller import conditions, model, slim
 from headlessdns.controller.apply import Applier, collection
 from headlessdns.controller.election import Elector
 from headlessdns.controller.events import Api as WriteApi
@@ -49,6 +49,7 @@ class _Headed(msgspec.Struct):
 
 
 _HEADED = msgspec.json.Decoder(_Headed)
+_POOL = slim.Pool()
 
 
 def _read_set(octets: bytes | msgspec.Raw) -> SetRecord:
@@ -56,8 +57,16 @@ def _read_set(octets: bytes | msgspec.Raw) -> SetRecord:
 
 
 def _codec(struct: type, group_version: str, plural: str, read: Callable[[Any], Any] | None = None) -> Codec:
+    """Return how a kind is read; objects are made slim at once, for a list is whole before it is taken in."""
     resource = objects.Resource(struct, group_version, plural, required=True)
-    return Codec(resource, read or msgspec.json.Decoder(struct).decode)
+    decode = read or msgspec.json.Decoder(struct).decode
+
+    def read_slim(octets: bytes | msgspec.Raw) -> Any:
+        object = decode(octets)
+        slim.slim(object, _POOL)
+        return object
+
+    return Codec(resource, read_slim)
 
 
 CODECS: dict[Watched, Codec] = {
