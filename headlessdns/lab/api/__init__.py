@@ -1,0 +1,1 @@
+"""An embedded Kubernetes API: a store without I/O, the rules of Kubernetes on top, a thin HTTP shell."""
