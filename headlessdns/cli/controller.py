@@ -15,6 +15,8 @@ import click
 
 from headlessdns import config, logs
 from headlessdns.cli import options
+from headlessdns.cli.serve import _JSON as JSON
+from headlessdns.cli.serve import _Command as CommandWithJSONFaults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +29,12 @@ logger = logging.getLogger(__name__)
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-@click.command(name="controller", cls=options.SectionedCommand, epilog=options.CONTROLLER_WAYS)
+@click.command(
+    name="controller",
+    cls=CommandWithJSONFaults,
+    epilog=options.CONTROLLER_WAYS,
+    short_help="Keep the pods of StatefulSets and OrdinalSets.",
+)
 @options.settings_options(config.CONTROLLER_SETTINGS)
 @click.pass_context
 def command(ctx: click.Context, /, config_file: str | None, **flags: object) -> None:
@@ -41,6 +48,7 @@ def command(ctx: click.Context, /, config_file: str | None, **flags: object) -> 
     """
     settings = config.load_controller(flags, os.environ, options.read_file(config_file))
     logs.set_up(settings.log)
+    ctx.meta[JSON] = settings.log == JSON
     for line in config.unknown_variables(os.environ):
         logger.warning("%s", line)
     ctx.exit(asyncio.run(_run(settings)))
@@ -53,7 +61,13 @@ async def _run(settings: ControllerConfig) -> int:
         loop.add_signal_handler(number, leave.set)
     from headlessdns.cluster.client import connect  # it brings the Kubernetes client
 
-    client = await connect(settings.kubeconfig, settings.context, check=settings.kubeconfig is not None)
+    # Inside a cluster an API server that is away comes back.
+    connecting = asyncio.create_task(
+        connect(settings.kubeconfig, settings.context, check=settings.kubeconfig is not None)
+    )
+    client = await _unless(leave, connecting)
+    if client is None:
+        return 0
     try:
         controller = _make(settings, client)
         async with _http(settings, controller) as url:
@@ -62,6 +76,18 @@ async def _run(settings: ControllerConfig) -> int:
     finally:
         await client.close()
     return 0
+
+
+async def _unless(leave: asyncio.Event, connecting: asyncio.Task[ApiClient]) -> ApiClient | None:
+    """Return the client, or None where we are told to leave before the API server has answered."""
+    leaving = asyncio.create_task(leave.wait())
+    await asyncio.wait([leaving, connecting], return_when=asyncio.FIRST_COMPLETED)
+    if connecting.done():
+        leaving.cancel()
+        return await connecting
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    return None
 
 
 def _make(settings: ControllerConfig, client: ApiClient) -> Controller:
@@ -103,7 +129,7 @@ async def _http(settings: ControllerConfig, controller: Controller) -> AsyncIter
     from headlessdns.metrics import http
 
     def health() -> http.Health:
-        return http.Health("" if controller.is_ready else "sets, pods, claims and revisions are not listed yet")
+        return http.Health(controller.not_ready, controller.rival and f"only OrdinalSets: {controller.rival}")
 
     pages = http.Pages(health, registry_of(controller, time.time, time.monotonic))
     async with http.serve(settings.http, pages) as url:

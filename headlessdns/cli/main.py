@@ -31,7 +31,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[:1] == ["serve"]:
+        if args[:1] in (["serve"], ["controller"]):
             ctx.call_on_close(leaving.at_once())  # before its imports, which take a while
         return super().resolve_command(ctx, args)
 

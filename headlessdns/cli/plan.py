@@ -15,7 +15,7 @@ import click
 from headlessdns.cli import scene
 from headlessdns.cli.scene import Scene
 from headlessdns.controller import conditions, describe, explain
-from headlessdns.controller.model import Json, SetKey, StatefulSet, read_pod, read_set
+from headlessdns.controller.model import Json, SetKey, StatefulSet, parent_and_ordinal, read_pod, read_set
 from headlessdns.controller.plan import Plan
 from headlessdns.controller.simulate import FAIL_ANNOTATION, NOT_READY_ANNOTATION, POD, Outcome, World, WriteStatus
 
@@ -24,8 +24,24 @@ MAX_STEPS = 10_000
 _SHOWN_NAMES = 6
 
 
+_HELP = """\
+Print what the controller would do, without a cluster.
+
+What will a change of the template do to the pods that are there?
+
+\b
+  kubectl get statefulsets,pods,controllerrevisions,pvc,services -o yaml > now.yaml
+  headlessdns plan -f new.yaml --pods now.yaml --steps 100
+
+Pods that are broken, or have not been ready for five minutes, stay so; all others start, become ready and end as
+they should. Pods with the annotation lab.headlessdns.io/ready: "false" never become ready: in a template it shows
+where a bad rollout stops.
+"""  # \b: click leaves this paragraph as it is
+
+
 @click.command(
     name="plan",
+    help=_HELP,
     epilog="Exit codes: 0 where a plan was printed, also where nothing is to be done; 2 for wrong input, with every "
     "fault of every file.",
 )
@@ -54,18 +70,7 @@ _SHOWN_NAMES = 6
 )
 @click.option("-n", "--namespace", default="default", show_default=True, help="Of objects that do not say theirs.")
 def command(wanted: tuple[str, ...], there: tuple[str, ...], steps: int | None, namespace: str) -> None:
-    r"""Print what the controller would do, without a cluster.
-
-    What will a change of the template do to the pods that are there?
-
-    \b
-      kubectl get statefulsets,pods,controllerrevisions,pvc,services -o yaml > now.yaml
-      headlessdns plan -f new.yaml --pods now.yaml --steps 100
-
-    Pods that are broken, or have not been ready for five minutes, stay so; all others start, become ready and end as
-    they should. Pods with the annotation lab.headlessdns.io/ready: "false" never become ready: in a template it shows
-    where a bad rollout stops.
-    """
+    """Print the plan."""
     now_s = time.time()
     stage = scene.read(wanted, there, namespace, now_s)
     for number, key in enumerate(stage.keys):
@@ -170,8 +175,8 @@ class _Rehearsal:
         done = 0
         news: list[str] = []
         while True:
-            outcome = self._world.sync(self._key)
             self._world.collect_garbage()
+            outcome = self._world.sync(self._key)
             actions = [action for action in outcome.done if not isinstance(action, WriteStatus)]
             written = [line for line in map(describe.action_line, actions) if line]
             if written and done == steps:
@@ -189,11 +194,13 @@ class _Rehearsal:
             news += words
 
     def _happen(self, outcome: Outcome) -> tuple[bool, list[str]]:
-        """Let every pod come one step further, or else time pass; tell whether anything did, and say it in words."""
+        """Let the pods of the set come one step further, or else time pass; tell whether anything did, and in words."""
         self._world.now_s += 1
         has_started = False
         ended, ready = [], []
         for name in self._world.names(POD):
+            if parent_and_ordinal(name)[0] != self._key.name:
+                continue
             raw = self._world.get(POD, name) or {}
             pod = read_pod(raw)
             if pod.is_terminating:

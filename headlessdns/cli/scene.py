@@ -189,15 +189,14 @@ def _build(sets: Sequence[Raw], others: Sequence[Json], now_s: float) -> Scene:
     services = {_place(value): _read_service(value) for value in others if value["kind"] == _SERVICE}
     there = [value for value in others if value["kind"] in (POD, CLAIM, REVISION)]
     as_it_is = {_key(value): value for value in others if value["kind"] in SET_KINDS}
-    uids: dict[SetKey, str] = {}
     for key, raw in zip(keys, sets, strict=True):
         world = worlds[key.namespace]
         if key in as_it_is:
             world.put(as_it_is[key])
-        uids[key] = world.put(_completed(key, raw.value, there, is_known=key in as_it_is))["metadata"]["uid"]
+        world.put(_completed(key, raw.value, there, is_known=key in as_it_is))
     for value in there:
         namespace = value["metadata"]["namespace"]
-        if namespace in worlds and not _is_of_another_set(value, uids):
+        if namespace in worlds:
             _stand_in(worlds[namespace], value)
             is_data = value["kind"] == REVISION  # there null is not the same as nothing
             worlds[namespace].put({"spec": {}, **(value if is_data else _without_nulls(value))})
@@ -258,16 +257,3 @@ def _current_revision(owned: Sequence[Json]) -> str:
     if known:
         return min(known, key=lambda name: numbers[name])
     return names.most_common(1)[0][0] if names else ""
-
-
-def _is_of_another_set(value: Json, uids: dict[SetKey, str]) -> bool:
-    """Tell whether a set that is not on the stage owns an object, which then is none of our business.
-
-    A pod that is in the way of one of ours stays.
-    """
-    owner = _metadata(value).controller()
-    if owner is None or owner.kind not in SET_KINDS or owner.uid in uids.values():
-        return False
-    namespace, name = _place(value)
-    parent = model.parent_and_ordinal(name)[0]
-    return value["kind"] != POD or not any((key.namespace, key.name) == (namespace, parent) for key in uids)

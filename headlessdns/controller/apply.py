@@ -8,6 +8,7 @@ seen, the next plan knows more, and nobody has to be told. I/O: the client it is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -36,13 +37,15 @@ from headlessdns.controller.actions import (
     UpdatePod,
 )
 from headlessdns.controller.events import NORMAL, WARNING, Api, Recorder
-from headlessdns.controller.model import Json, Metadata, SetKind, StatefulSet
+from headlessdns.controller.model import Json, Metadata, SetKey, SetKind, StatefulSet
 from headlessdns.controller.observed import Observed, Watched
 from headlessdns.controller.plan import Plan
 from headlessdns.controller.queue import TokenBucket
 from headlessdns.errors import HeadlessDNSError
 
 MAX_BATCH = 500
+MAX_ASKED_AGAIN = 10  # how often the server may put one request off with Retry-After, as client-go has it
+LONGEST_PAUSE_S = 30.0
 MAX_CONNECTIONS = 16  # each costs a TLS handshake, and more of them make the API server no faster
 UPDATE_TRIES = 4
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
@@ -61,13 +64,30 @@ class WriteError(HeadlessDNSError):
         self.reason = reason
         super().__init__(message)
 
+    @property
+    def is_conflict(self) -> bool:
+        """Whether the object is another one, or another state of it, than was seen: the next plan knows more."""
+        return self.status == 409
+
 
 class NotLeaderError(HeadlessDNSError):
     """The lease could have run out: nothing more is written."""
 
 
+class GoneError(HeadlessDNSError):
+    """The set itself is not there any more; its deletion is about to be seen."""
+
+
 class SlotError(HeadlessDNSError):
-    """What went wrong for one pod or more; already told in events."""
+    """What went wrong for one pod or more; already told in events.
+
+    Attributes:
+        is_conflict: Nothing went wrong but conflicts.
+    """
+
+    def __init__(self, message: str, *, is_conflict: bool = False) -> None:
+        self.is_conflict = is_conflict
+        super().__init__(message)
 
 
 class CollisionError(HeadlessDNSError):
@@ -90,13 +110,13 @@ _HEADED = msgspec.json.Decoder(_Headed)
 
 
 class Counts(NamedTuple):
-    """What was asked of the API, by kind of action and outcome."""
+    """What was asked of the API, by verb, kind of object and outcome."""
 
-    done: dict[tuple[str, str], int]
+    done: dict[tuple[str, str, str], int]
 
-    def add(self, action: str, result: str) -> None:
+    def add(self, verb: str, kind: str, result: str) -> None:
         """Count one."""
-        self.done[action, result] = self.done.get((action, result), 0) + 1
+        self.done[verb, kind, result] = self.done.get((verb, kind, result), 0) + 1
 
 
 def collection(kind: str, namespace: str) -> str:
@@ -142,6 +162,14 @@ class Applier:
         self._recorder = recorder
         self._write_timeout_s = write_timeout_s
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin no request any more; those that are on their way end as they may."""
+        self._stopped.set()
+
+    def drop(self, key: SetKey) -> None:
+        """Forget what is known of a set that is gone; nothing is."""
 
     # A plan
 
@@ -157,14 +185,14 @@ class Applier:
             await self._check_still_there(set)
         for adoption in plan.adopt:
             await self._adopt_revision(set, adoption)
-        errors = []
+        errors: list[HeadlessDNSError] = []
         for action in plan.claim_pods:
             try:
                 await (self._adopt(set, action) if isinstance(action, AdoptPod) else self._release(set, action))
             except WriteError as error:
-                errors.append(str(error))
+                errors.append(error)
         if errors:
-            raise SlotError(aggregate(errors))
+            raise _slot_error(*errors)
         if isinstance(plan.revision, CreateRevision):
             await self._create_revision(set, plan.revision)
         elif plan.revision is not None:
@@ -191,12 +219,14 @@ class Applier:
             results = await asyncio.gather(
                 *(self._run_slot(set, slot, deleted) for slot in batch), return_exceptions=True
             )
-            errors = [result for result in results if isinstance(result, BaseException)]
-            for error in errors:
-                if not isinstance(error, HeadlessDNSError):
-                    raise error
+            errors: list[HeadlessDNSError] = []
+            for result in results:
+                if isinstance(result, NotLeaderError) or not isinstance(result, HeadlessDNSError | None):
+                    raise result
+                if result is not None:
+                    errors.append(result)
             if errors:
-                raise SlotError(aggregate([str(error) for error in errors])) from errors[0]
+                raise _slot_error(*errors) from errors[0]
             begun += len(batch)
             size = min(size * 2, MAX_BATCH)
 
@@ -252,7 +282,7 @@ class Applier:
                     "NameConflict",
                     f"Pod {name} exists and belongs to {owner}; delete or rename it, then it is created here",
                 )
-            raise SlotError(str(error)) from error
+            raise _slot_error(error) from error
         self._tell_of_pod(set, "Create", name)
 
     def _foreign_owner(self, set: StatefulSet, name: str) -> str | None:
@@ -272,7 +302,7 @@ class Applier:
         except WriteError as error:
             if error.status != 409:
                 self._tell_of_pod(set, "Delete", pod.name, str(error))
-            raise SlotError(str(error)) from error
+            raise _slot_error(error) from error
         self._tell_of_pod(set, "Delete", pod.name)
 
     async def _update_pod(self, set: StatefulSet, action: UpdatePod) -> None:
@@ -281,14 +311,15 @@ class Applier:
             if action.labels or action.claim_volumes:
                 await self._rewrite_pod(set, action)
         except WriteError as error:
-            self._tell_of_pod(set, "Update", pod.name, str(error))
-            raise SlotError(str(error)) from error
+            if error.status != 409:
+                self._tell_of_pod(set, "Update", pod.name, str(error))
+            raise _slot_error(error) from error
         self._tell_of_pod(set, "Update", pod.name)
 
     async def _rewrite_pod(self, set: StatefulSet, action: UpdatePod) -> None:
         path = f"{collection('Pod', set.namespace)}/{action.pod.name}"
         for attempt in range(UPDATE_TRIES):
-            raw = json.loads((await self._send(set, "read", "GET", path)).body)
+            raw = json.loads((await self._send("read", "GET", Watched.POD, path)).body)
             if raw["metadata"].get("uid") != action.pod.metadata.uid:
                 raise WriteError(409, "Conflict", f'pods "{action.pod.name}" is another pod by now')
             raw["metadata"]["labels"] = {**(raw["metadata"].get("labels") or {}), **action.labels}
@@ -327,7 +358,7 @@ class Applier:
             message = f"could not update claim {action.claim.name} for delete policy ownerRefs: {error}"
             if error.status != 409:
                 self._tell_of_pod(set, "Update", action.pod_name, message)
-            raise SlotError(message) from error
+            raise SlotError(message, is_conflict=error.is_conflict) from error
 
     async def _grow_claim(self, set: StatefulSet, action: GrowClaim) -> None:
         requests = {"requests": {"storage": action.storage}}
@@ -338,7 +369,7 @@ class Applier:
             message = f"Claim {name} cannot grow to {action.storage}: {error}"
             if error.status != 409:
                 self._recorder.tell(set, WARNING, "FailedClaimGrowth", message)
-            raise SlotError(message) from error
+            raise SlotError(message, is_conflict=error.is_conflict) from error
         self._recorder.tell(set, NORMAL, "ClaimGrowth", f"Claim {name} asks for {action.storage} now")
 
     async def _patch_claim(self, set: StatefulSet, metadata: Metadata, patch: Json) -> None:
@@ -350,7 +381,13 @@ class Applier:
     async def _check_still_there(self, set: StatefulSet) -> None:
         """Ask the API itself whether *set* may adopt: what was seen may be old (S18)."""
         path = f"{collection(set.kind.value, set.namespace)}/{set.name}"
-        metadata = _HEADED.decode((await self._send(set, "read", "GET", path)).body).metadata
+        try:
+            answer = await self._send("read", "GET", Watched(set.kind.value), path)
+        except WriteError as error:
+            if error.status == 404:
+                raise GoneError(str(error)) from error
+            raise
+        metadata = _HEADED.decode(answer.body).metadata
         where = f"{set.namespace}/{set.name}"
         if metadata.uid != set.metadata.uid:
             raise SlotError(
@@ -361,20 +398,20 @@ class Applier:
 
     async def _adopt_revision(self, set: StatefulSet, action: AdoptRevision) -> None:
         metadata = action.revision.metadata
-        patch = {"metadata": {"uid": metadata.uid, "ownerReferences": [msgspec.to_builtins(set.reference())]}}
+        patch = _guarded(metadata, {"metadata": {"ownerReferences": [msgspec.to_builtins(set.reference())]}})
         path = f"{collection('ControllerRevision', set.namespace)}/{metadata.name}"
         await self._write(set, "adopt", "PATCH", Watched.REVISION, path, patch, STRATEGIC)
 
     async def _adopt(self, set: StatefulSet, action: AdoptPod) -> None:
         metadata = action.pod.metadata
-        patch = {"metadata": {"uid": metadata.uid, "ownerReferences": [msgspec.to_builtins(set.reference())]}}
+        patch = _guarded(metadata, {"metadata": {"ownerReferences": [msgspec.to_builtins(set.reference())]}})
         path = f"{collection('Pod', set.namespace)}/{metadata.name}"
         await self._write(set, "adopt", "PATCH", Watched.POD, path, patch, STRATEGIC)
 
     async def _release(self, set: StatefulSet, action: ReleasePod) -> None:
         metadata = action.pod.metadata
         ours = {"$patch": "delete", "uid": set.metadata.uid}
-        patch = {"metadata": {"uid": metadata.uid, "ownerReferences": [ours]}}
+        patch = _guarded(metadata, {"metadata": {"ownerReferences": [ours]}})
         path = f"{collection('Pod', set.namespace)}/{metadata.name}"
         try:
             await self._write(set, "release", "PATCH", Watched.POD, path, patch, STRATEGIC)
@@ -391,7 +428,7 @@ class Applier:
         except WriteError as error:
             if error.reason != "AlreadyExists":
                 raise
-            there = await self._send(set, "read", "GET", f"{path}/{action.manifest['metadata']['name']}")
+            there = await self._send("read", "GET", Watched.REVISION, f"{path}/{action.manifest['metadata']['name']}")
             if revisions.encode(json.loads(there.body).get("data")) != revisions.encode(action.manifest["data"]):
                 raise CollisionError(str(error)) from error
 
@@ -415,10 +452,16 @@ class Applier:
 
         Raises:
             WriteError: The set has changed since it was seen, or the API refuses.
+            GoneError: The set is not there any more.
         """
         kind = Watched(set.kind.value)
         path = f"{collection(set.kind.value, set.namespace)}/{set.name}/status"
-        await self._write(set, "status", "PATCH", kind, path, _guarded(set.metadata, {"status": status}), MERGE)
+        try:
+            await self._write(set, "status", "PATCH", kind, path, _guarded(set.metadata, {"status": status}), MERGE)
+        except WriteError as error:
+            if error.status == 404:
+                raise GoneError(str(error)) from error
+            raise
 
     # Requests
 
@@ -428,7 +471,7 @@ class Applier:
         preconditions = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         try:
-            await self._send(set, "delete", "DELETE", path, body)
+            await self._send("delete", "DELETE", kind, path, body)
         except WriteError as error:
             if error.status != 404:
                 raise
@@ -445,41 +488,65 @@ class Applier:
         content_type: str = "application/json",
     ) -> None:
         """Send a write and note that it is to be seen."""
-        answer = await self._send(set, verb, method, path, body, content_type)
+        answer = await self._send(verb, method, kind, path, body, content_type)
         self._observed.expect(set.key, kind, _HEADED.decode(answer.body).metadata)
 
     async def _send(
         self,
-        set: StatefulSet,
         verb: str,
         method: str,
+        kind: Watched,
         path: str,
         body: Json | bytes | None = None,
         content_type: str = "application/json",
     ) -> Answer:
-        """Send a request when it is its turn, if we may still write then.
+        """Send a request when it is its turn, if we may still write then; again where the server puts it off.
 
         Raises:
             NotLeaderError: We may not.
             WriteError: The API refused.
             ClusterError: It did not answer.
         """
-        await self._bucket.take()
+        delay_s = self._bucket.reserve_s()
+        for _ in range(MAX_ASKED_AGAIN):
+            answer = await self._send_once(verb, method, kind, path, body, content_type, delay_s)
+            if answer.status < 300:
+                self.counts.add(verb, kind.value, "done")
+                return answer
+            failure = read_failure(answer)
+            self.counts.add(verb, kind.value, failure.reason or str(answer.status))
+            if not _is_put_off(answer):
+                break
+            delay_s = min(float(answer.retry_after), LONGEST_PAUSE_S)
+        raise failure
+
+    async def _send_once(
+        self,
+        verb: str,
+        method: str,
+        kind: Watched,
+        path: str,
+        body: Json | bytes | None,
+        content_type: str,
+        delay_s: float,
+    ) -> Answer:
+        await self._pause(delay_s)
         async with self._connections:
             timeout_s = self._write_timeout_s()  # nothing is awaited between this look and the request
-            if timeout_s <= 0:
+            if timeout_s <= 0 or self._stopped.is_set():
                 raise NotLeaderError("not the leader any more")
             try:
-                answer = await self._api.request(method, path, body, content_type=content_type, timeout_s=timeout_s)
+                return await self._api.request(method, path, body, content_type=content_type, timeout_s=timeout_s)
             except HeadlessDNSError:
-                self.counts.add(verb, "unanswered")
+                self.counts.add(verb, kind.value, "unanswered")
                 raise
-        if answer.status < 300:
-            self.counts.add(verb, "done")
-            return answer
-        failure = read_failure(answer)
-        self.counts.add(verb, failure.reason or str(answer.status))
-        raise failure
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait for *delay_s*, or until nothing is to be sent any more."""
+        if delay_s > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stopped.wait()
 
     # Events
 
@@ -507,6 +574,22 @@ def _guarded(metadata: Metadata, patch: Json) -> Json:
     """Return *patch* with the preconditions that the object is the one that was seen, unchanged."""
     seen = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
     return {**patch, "metadata": {**patch.get("metadata", {}), **seen}}
+
+
+def _is_put_off(answer: Answer) -> bool:
+    """Tell whether the server says that the request was not done and when to ask again."""
+    return (answer.status == 429 or answer.status >= 500) and answer.retry_after.isdecimal()
+
+
+def _slot_error(*errors: HeadlessDNSError) -> SlotError:
+    """Return what went wrong as one error."""
+    are_conflicts = all(is_conflict(error) for error in errors)
+    return SlotError(aggregate([str(error) for error in errors]), is_conflict=are_conflicts)
+
+
+def is_conflict(error: Exception) -> bool:
+    """Tell whether nothing went wrong but that the cluster is further on than what was seen."""
+    return isinstance(error, WriteError | SlotError) and error.is_conflict
 
 
 def read_failure(answer: Answer) -> WriteError:

@@ -188,7 +188,7 @@ def is_complete(set: StatefulSet, status: Status) -> bool:
     counts = {set.replicas, status.replicas, status.available_replicas}
     if set.is_on_delete:
         return len(counts) == 1
-    return len(counts) == 1 and status.updated_replicas >= set.replicas - min(set.partition, set.replicas)
+    return len(counts) == 1 and status.updated_replicas >= set.replicas - set.partition
 
 
 _EXCEEDED = "ProgressDeadlineExceeded"

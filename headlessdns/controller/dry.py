@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from headlessdns.controller import describe
 from headlessdns.controller.actions import DeletePod, DeleteRevision, Step
 from headlessdns.controller.apply import Applier, Counts
+from headlessdns.controller.events import Recorder
 from headlessdns.controller.model import Json, SetKey, StatefulSet
 from headlessdns.controller.plan import Plan
 
@@ -20,14 +21,20 @@ class DryApplier(Applier):
     def __init__(self) -> None:
         self.counts = Counts({})
         self._said: dict[SetKey, list[str]] = {}
-        self._lines: list[str] = []
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def drop(self, key: SetKey) -> None:
+        """Forget what was said about a set that is gone."""
+        self._said.pop(key, None)
 
     async def prepare(self, set: StatefulSet, plan: Plan) -> None:
         """Say the whole plan, unless it was said before."""
         lines = describe.plan_lines(plan)
         if lines != self._said.get(set.key):
             self._said[set.key] = lines
-            for line in lines or ["nothing to do"]:
+            for line in lines or ["do nothing"]:
                 log.info("%s: would %s", set.key, line)
 
     async def run(self, set: StatefulSet, steps: Sequence[Step], deleted: list[DeletePod]) -> None:
@@ -37,4 +44,11 @@ class DryApplier(Applier):
         """Do nothing."""
 
     async def write_status(self, set: StatefulSet, status: Json) -> None:
+        """Do nothing."""
+
+
+class DryRecorder(Recorder):
+    """A recorder that writes no events; the log has what they would say."""
+
+    def tell(self, set: StatefulSet, type: str, reason: str, message: str) -> None:
         """Do nothing."""

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from headlessdns import __version__
+from headlessdns.controller.model import SetKind
 from headlessdns.controller.observed import Watched
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class ControllerCollector(Collector):
         yield InfoMetricFamily(f"{PREFIX}build", "The version.", value={"version": __version__})
         yield _gauge("leader", "1 while this process may write.", controller.is_leader)
         yield _gauge("ready", "1 when all that is required is listed.", controller.is_ready)
+        kinds = GaugeMetricFamily(
+            f"{PREFIX}reconciled", "1 where sets of this kind are reconciled by the leader.", labels=["kind"]
+        )
+        for set_kind in SetKind:
+            kinds.add_metric([set_kind.value], float(set_kind in controller.syncer.kinds))
+        yield kinds
         yield from self._syncs()
         yield from self._sets()
         yield from self._watches()
@@ -49,9 +56,11 @@ class ControllerCollector(Collector):
         seconds.add_metric([], self._controller.syncer.metrics.seconds)
         yield seconds
         yield _gauge("queue_depth", "Sets that wait for a sync.", len(self._controller.queue))
-        actions = CounterMetricFamily(f"{PREFIX}requests", "Requests, by kind and result.", labels=["verb", "result"])
-        for (verb, result), count in sorted(self._controller.applier.counts.done.items()):
-            actions.add_metric([verb, result], count)
+        actions = CounterMetricFamily(
+            f"{PREFIX}requests", "Requests, by verb, kind of object and result.", labels=["verb", "kind", "result"]
+        )
+        for (verb, kind, result), count in sorted(self._controller.applier.counts.done.items()):
+            actions.add_metric([verb, kind, result], count)
         yield actions
         dropped = CounterMetricFamily(f"{PREFIX}events_dropped", "Events about sets that were not written.")
         dropped.add_metric([], self._controller.recorder.dropped)
@@ -67,7 +76,7 @@ class ControllerCollector(Collector):
         for key, count in sorted(metrics.unavailable.items(), key=lambda item: str(item[0])):
             unavailable.add_metric([key.kind.value, key.namespace, key.name], count)
         yield unavailable
-        since_s = min(metrics.waiting_since_s.values(), default=None)
+        since_s = min((since_s for _, since_s in metrics.waits.values()), default=None)
         age_s = 0.0 if since_s is None else self._now_s() - since_s
         yield _gauge("oldest_wait_seconds", "Age of the oldest rollout that waits for something.", max(age_s, 0.0))
 

@@ -16,15 +16,16 @@ from typing import Any, Literal, Protocol, cast
 import msgspec
 
 from headlessdns.cluster import follow, objects
+from headlessdns.cluster.client import Answer
 from headlessdns.cluster.follow import Follower, Watch
 from headlessdns.cluster.objects import Delete, Event, Forbid, Put, Replace
 from headlessdns.cluster.watch import Codec, ListWatch, WatchStatus
 from headlessdns.controller import conditions, model, slim
-from headlessdns.controller.apply import Applier, collection
+from headlessdns.controller.apply import Applier, collection, read_failure
 from headlessdns.controller.election import Elector
+from headlessdns.controller.events import WARNING, Recorder
 from headlessdns.controller.events import Api as WriteApi
-from headlessdns.controller.events import Recorder
-from headlessdns.controller.model import Claim, Json, Metadata, Pod, Revision, SetKey, SetKind
+from headlessdns.controller.model import Claim, Json, Metadata, Pod, Revision, SetKey, SetKind, read_set
 from headlessdns.controller.observed import Object, Observed, Service, SetRecord, Watched
 from headlessdns.controller.queue import TokenBucket, WorkQueue
 from headlessdns.controller.sync import Syncer
@@ -37,7 +38,12 @@ FLUSH_S = 2.0  # for events that wait when we leave
 CANARY_S = 10.0  # a controller manager that is on sets observedGeneration long before
 CANARY_LOOK_S = 0.5
 CANARY_PREFIX = "headlessdns-canary-"
+CANARY_LABELS = {"app.kubernetes.io/name": "headlessdns-canary"}
+CANARY_AGAIN_S = 300.0  # the cluster's own controller may be switched off meanwhile
+CANARY_RETRY_S = 10.0  # where nothing could be found out
 REQUIRED = frozenset({Watched.POD, Watched.CLAIM, Watched.REVISION})
+LEAVE_S = 1.0  # for syncs to end by themselves when we leave; then no write begins any more
+ORDINAL_SETS = frozenset({SetKind.ORDINAL_SET})
 
 
 class Api(follow.Api, WriteApi, Protocol):
@@ -59,7 +65,7 @@ def _read_set(octets: bytes | msgspec.Raw) -> SetRecord:
 def _codec(struct: type, group_version: str, plural: str, read: Callable[[Any], Any] | None = None) -> Codec:
     """Return how a kind is read; objects are made slim at once, for a list is whole before it is taken in."""
     resource = objects.Resource(struct, group_version, plural, required=True)
-    decode = read or msgspec.json.Decoder(struct).decode
+    decode: Callable[[Any], Any] = read or msgspec.json.Decoder(struct).decode
 
     def read_slim(octets: bytes | msgspec.Raw) -> Any:
         object = decode(octets)
@@ -98,6 +104,7 @@ class Controller:
         recorder: Writes events.
         elector: Decides whether we write; None where nobody else can.
         statuses: How each watch is doing.
+        rival: Why StatefulSets are left alone; empty where they are not, or where nobody has looked yet.
     """
 
     def __init__(
@@ -132,6 +139,7 @@ class Controller:
         self._own_namespace = own_namespace
         self._workers = workers
         self.statuses: list[WatchStatus] = []
+        self.rival = ""
         self.observed = Observed(time.monotonic)
         self.queue: WorkQueue[SetKey] = WorkQueue(time.monotonic)
         self.recorder = Recorder(api, time.monotonic)
@@ -139,11 +147,14 @@ class Controller:
         bucket = TokenBucket(qps, burst, time.monotonic)
         self.applier = Applier(api, self.observed, bucket, self.recorder, self._write_timeout_s)
         if dry_run:
-            from headlessdns.controller.dry import DryApplier
+            from headlessdns.controller.dry import DryApplier, DryRecorder
 
             self.applier = DryApplier()
+            self.recorder = DryRecorder(api, time.monotonic)
         self._is_dry = dry_run
         self.syncer = Syncer(self.observed, self.queue, self.applier, self.recorder, conditions.notes)
+        self.syncer.kinds = self._own_kinds()
+        self._canary: SetKey | None = None
         self._listed = asyncio.Event()
         self._leads = asyncio.Event()
         self._follows = asyncio.Event()
@@ -155,8 +166,19 @@ class Controller:
 
     @property
     def is_ready(self) -> bool:
-        """Whether all that is needed is listed."""
-        return self._listed.is_set()
+        """Whether all that is needed is listed, and can still be had."""
+        return not self.not_ready
+
+    @property
+    def not_ready(self) -> str:
+        """Why nothing, or nothing right, can be done; empty where it can."""
+        refused = [f"{_name(status)} ({status.forbidden})" for status in self.statuses if _is_missed(status)]
+        if refused:
+            return f"the API server does not give {', '.join(refused)}"
+        if self._listed.is_set():
+            return ""
+        unlisted = [_name(status) for status in self.statuses if not status.listed and not status.forbidden]
+        return f"not listed yet: {', '.join(unlisted)}" if unlisted else "not begun yet"
 
     def _write_timeout_s(self) -> float:
         return self.elector.write_timeout_s() if self.elector else WRITE_TIMEOUT_S
@@ -172,7 +194,11 @@ class Controller:
     # Running
 
     async def run(self, leave: asyncio.Event) -> None:
-        """Reconcile until *leave* is set; syncs that have begun are finished, and the lease is released."""
+        """Reconcile until *leave* is set.
+
+        Syncs that have begun are finished, or go no further after a second; requests that are on their way are
+        awaited. Then the lease is released.
+        """
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(self._follow(watch), name=f"watch {watch.name}") for watch in self._watches()]
             running.append(tasks.create_task(self.recorder.run(), name="events"))
@@ -183,6 +209,8 @@ class Controller:
             leading = tasks.create_task(self._lead(), name="leader")
             await leave.wait()
             leading.cancel()
+            await asyncio.wait([leading], timeout=LEAVE_S)
+            self.applier.stop()
             await asyncio.wait([leading])
             if self.elector is not None:
                 await self.elector.release()
@@ -217,7 +245,7 @@ class Controller:
                 keys = self.observed.delete(kind, event.key.namespace, event.key.name)
             elif isinstance(event, Replace):
                 keys = self.observed.replace(kind, event.namespace, cast(list[Object], event.objects))
-            for key in keys:
+            for key in keys - {self._canary}:
                 self.queue.add(key)
             if isinstance(event, Replace | Forbid):
                 self._see_whether_listed()
@@ -235,53 +263,93 @@ class Controller:
         while True:
             await self._listed.wait()
             await self._leads.wait()
-            await self._choose_kinds()
-            for key in self.observed.set_keys():
-                self.queue.add(key)
+            self.syncer.kinds = self._own_kinds()
+            self._want_all()
             async with self.syncer.working(self._workers):
-                await self._follows.wait()
+                finding_out = asyncio.create_task(self._find_out(), name="canary")
+                try:
+                    await self._follows.wait()
+                finally:
+                    finding_out.cancel()
+                    await asyncio.wait([finding_out])
+            self.syncer.metrics.drop_sets()
+
+    def _want_all(self) -> None:
+        for key in self.observed.set_keys():
+            if key != self._canary:
+                self.queue.add(key)
 
     # Who else reconciles StatefulSets
 
-    async def _choose_kinds(self) -> None:
-        """Find out whether StatefulSets are ours to reconcile."""
-        kinds = frozenset({SetKind.ORDINAL_SET})
+    def _own_kinds(self) -> frozenset[SetKind]:
+        """Return what is ours to reconcile as far as that is known without asking."""
         if self._statefulsets == "always" or (self._is_dry and self._statefulsets == "auto"):
-            kinds |= {SetKind.STATEFUL_SET}
-        elif self._statefulsets == "auto":
-            reason = await self._rival()
-            if reason:
-                log.warning("only OrdinalSets are reconciled: %s", reason)
-            else:
+            return frozenset(SetKind)
+        return ORDINAL_SETS
+
+    async def _find_out(self) -> None:
+        """Find out whether StatefulSets are ours to reconcile, again and again while somebody else takes care."""
+        while self._statefulsets == "auto" and not self._is_dry:
+            try:
+                rival, again_s = await self._rival(), CANARY_AGAIN_S
+            except ClusterError as error:
+                rival, again_s = f"the canary StatefulSet cannot be looked after: {error}", CANARY_RETRY_S
+            if rival != self.rival:
+                self.rival = rival
+                if rival:
+                    log.warning("only OrdinalSets are reconciled: %s", rival)
+            if not rival:
                 log.info("StatefulSets are reconciled: nobody else does")
-                kinds |= {SetKind.STATEFUL_SET}
-        self.syncer.kinds = kinds
+                self.syncer.kinds = frozenset(SetKind)
+                self._want_all()
+                return
+            await asyncio.sleep(again_s)
 
     async def _rival(self) -> str:
-        """Return why StatefulSets are not ours, or nothing: a canary shows whether somebody else takes care of one."""
+        """Return why StatefulSets are not ours, or nothing: a canary shows whether somebody else takes care of one.
+
+        Raises:
+            ClusterError: It could not be found out.
+        """
         path = collection("StatefulSet", self._own_namespace)
+        await self._clear_away(path)
         manifest = _canary()
         name = manifest["metadata"]["name"]
+        self._canary = SetKey(SetKind.STATEFUL_SET, self._own_namespace, name)
         try:
             answer = await self._api.request("POST", path, manifest)
-            if answer.status >= 300:
+            if answer.status in (403, 404):
                 return (
                     f"the canary StatefulSet cannot be created in {self._own_namespace} (HTTP {answer.status}); "
                     "grant that, or say --statefulsets always or never"
                 )
-            try:
-                return await self._watch_canary(f"{path}/{name}")
-            finally:
-                await self._api.request("DELETE", f"{path}/{name}")
-        except ClusterError as error:
-            return f"the canary StatefulSet cannot be looked after: {error}"
+            _check(answer, "created")
+            rival = await self._watch_canary(f"{path}/{name}")
+            if rival and rival != self.rival:
+                canary = read_set(msgspec.json.decode(answer.body))
+                self.recorder.tell(canary, WARNING, "StatefulSetsNotReconciled", f"Only OrdinalSets are: {rival}")
+            return rival
+        finally:
+            await self._api.request("DELETE", f"{path}/{name}")
+
+    async def _clear_away(self, path: str) -> None:
+        """Delete canaries of processes that were killed; theirs are gone with their Lease, which is ours now."""
+        for key in self.observed.set_keys():
+            if key.namespace == self._own_namespace and key.name.startswith(CANARY_PREFIX):
+                await self._api.request("DELETE", f"{path}/{key.name}")
 
     async def _watch_canary(self, path: str) -> str:
         until_s = time.monotonic() + CANARY_S
         while time.monotonic() < until_s:
             await asyncio.sleep(CANARY_LOOK_S)
             answer = await self._api.request("GET", path)
-            if answer.status == 200 and msgspec.json.decode(answer.body).get("status", {}).get("observedGeneration"):
+            if answer.status == 403:
+                return (
+                    f"the canary StatefulSet cannot be read in {self._own_namespace} (HTTP 403); "
+                    "grant that, or say --statefulsets always or never"
+                )
+            _check(answer, "read")
+            if msgspec.json.decode(answer.body).get("status", {}).get("observedGeneration"):
                 return (
                     "the cluster's own StatefulSet controller is on; start kube-controller-manager with "
                     "--controllers=*,-statefulset-controller to hand StatefulSets over"
@@ -289,9 +357,25 @@ class Controller:
         return ""
 
 
+def _name(status: WatchStatus) -> str:
+    plural = CODECS[cast(Watched, status.kind)].resource.plural
+    return plural if status.namespace is None else f"{plural} in namespace {status.namespace}"
+
+
+def _is_missed(status: WatchStatus) -> bool:
+    """Tell whether something that is needed cannot be had."""
+    return status.required and bool(status.forbidden)
+
+
+def _check(answer: Answer, verb: str) -> None:
+    """Raise ClusterError unless *answer* is a success."""
+    if answer.status >= 300:
+        raise ClusterError(f"it cannot be {verb}: {read_failure(answer)}")
+
+
 def _canary() -> Json:
     """Return a StatefulSet that wants nothing."""
-    labels = {"app.kubernetes.io/name": "headlessdns-canary"}
+    labels = CANARY_LABELS
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",

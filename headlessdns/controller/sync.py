@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
-from headlessdns.controller.actions import DeletePod, Wait
-from headlessdns.controller.apply import Applier, CollisionError, NotLeaderError, WriteError
+from headlessdns.controller.actions import DeletePod, Wait, WaitKind
+from headlessdns.controller.apply import Applier, CollisionError, GoneError, NotLeaderError, is_conflict
 from headlessdns.controller.conditions import Notes
 from headlessdns.controller.events import WARNING, Recorder
 from headlessdns.controller.model import Json, Pod, SetKey, SetKind, StatefulSet, Status
@@ -29,6 +29,8 @@ from headlessdns.errors import HeadlessDNSError
 log = logging.getLogger(__name__)
 
 MAX_COLLISIONS = 20  # in one sync
+LEADER_AGAIN_S = 1.0
+INVALID, UNREADABLE = "Invalid", "Unreadable"  # reasons of warnings
 
 
 class Observer(Protocol):
@@ -63,15 +65,25 @@ class SyncMetrics:
     Attributes:
         syncs: By outcome: `done`, `failed`, `unseen` (put aside until own writes are seen).
         seconds: Spent in syncs.
-        waiting_since_s: Since when each set has been waiting for the same thing; Unix time.
+        waits: What each set that waits is waiting for, as kind and UID or name, and since when; Unix time.
         unavailable: How many wanted pods of each set are not available.
     """
 
     def __init__(self) -> None:
         self.syncs: dict[str, int] = {"done": 0, "failed": 0, "unseen": 0}
         self.seconds = 0.0
-        self.waiting_since_s: dict[SetKey, float] = {}
+        self.waits: dict[SetKey, tuple[tuple[WaitKind, str], float]] = {}
         self.unavailable: dict[SetKey, int] = {}
+
+    def drop(self, key: SetKey) -> None:
+        """Drop what is said about one set."""
+        self.waits.pop(key, None)
+        self.unavailable.pop(key, None)
+
+    def drop_sets(self) -> None:
+        """Drop what is said about sets: from now on another process knows better."""
+        self.waits.clear()
+        self.unavailable.clear()
 
 
 class Syncer:
@@ -89,6 +101,7 @@ class Syncer:
         recorder: Recorder,
         observe: Observer | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; `working` begins.
 
@@ -99,6 +112,7 @@ class Syncer:
             recorder: Writes events.
             observe: Says how a set is doing.
             clock: Gives Unix time.
+            monotonic_clock: The clock of *observed*.
         """
         self.metrics = SyncMetrics()
         self.kinds: frozenset[SetKind] = frozenset(SetKind)
@@ -108,6 +122,7 @@ class Syncer:
         self._recorder = recorder
         self._observe = observe
         self._clock = clock
+        self._monotonic_clock = monotonic_clock
         self._idle: set[asyncio.Task[None]] = set()  # workers that wait for a key
         self._told: dict[SetKey, frozenset[tuple[str, str]]] = {}
 
@@ -148,11 +163,17 @@ class Syncer:
         try:
             outcome = await self.sync(key)
         except NotLeaderError:
-            return  # whoever leads next begins with every set
+            # Whoever leads next begins with every set. That may be us without a break: the answer to a renewal can
+            # lie behind this in the loop of a process that was stopped.
+            self._queue.add_after(key, LEADER_AGAIN_S)
+        except GoneError as error:
+            log.debug("%s: %s", key, error)
+            self.metrics.syncs["done"] += 1
+            self._queue.forget(key)
         except HeadlessDNSError as error:
             delay_s = self._queue.add_failed(key)
             self.metrics.syncs["failed"] += 1
-            level = logging.DEBUG if isinstance(error, WriteError) and error.status == 409 else logging.INFO
+            level = logging.DEBUG if is_conflict(error) else logging.INFO
             log.log(level, "%s: %s; trying again in %.3g s", key, error, delay_s)
         except Exception:
             delay_s = self._queue.add_failed(key)
@@ -173,12 +194,14 @@ class Syncer:
             return "done"
         unseen = self._observed.unseen(key)
         if unseen:
-            self._queue.add_after(key, max(unseen[0].until_s - time.monotonic(), 0.1))
+            self._queue.add_after(key, max(unseen[0].until_s - self._monotonic_clock(), 0.1))
             return "unseen"
         try:
             set = self._observed.set(key)
         except (ValueError, LookupError) as error:
-            log.warning("%s cannot be read: %s; correct it", key, error)
+            if self._news(key, [(UNREADABLE, str(error))]):
+                log.warning("%s cannot be read: %s; correct it", key, error)
+            self.metrics.drop(key)
             return "done"
         if set is None:
             self._forget(key)
@@ -188,34 +211,31 @@ class Syncer:
 
     def _forget(self, key: SetKey) -> None:
         self._told.pop(key, None)
-        self.metrics.waiting_since_s.pop(key, None)
-        self.metrics.unavailable.pop(key, None)
+        self.metrics.drop(key)
+        self._applier.drop(key)
 
     async def _sync_set(self, set: StatefulSet) -> None:
+        """Carry the plan for *set* out: its steps, then the status and the history, whether or not one failed.
+
+        Raises:
+            HeadlessDNSError: The first thing that went wrong.
+        """
         made = await self._prepare(set)
-        error: HeadlessDNSError | None = None
         deleted: list[DeletePod] = []
+        error = await _caught(self._applier.run(set, made.steps, deleted))
+        again_s = [made.again_s]
         try:
-            await self._applier.run(set, made.steps, deleted)
+            notes = await self._write_status(set, made, deleted, error)
+            again_s.append(notes.again_s)
         except NotLeaderError:
             raise
         except HeadlessDNSError as caught:
-            error = caught
-        again_s = made.again_s
-        if made.status is not None:
-            try:
-                notes = await self._write_status(set, made, status_after(set, made.status, deleted), error)
-            except NotLeaderError:
-                raise
-            except HeadlessDNSError as caught:
-                error = error or caught
-            else:
-                again_s = min((s for s in (again_s, notes.again_s) if s is not None), default=None)
-        elif made.wait is not None:
-            log.warning("%s: nothing is done: %s", set.key, made.wait.detail)
-        await self._applier.forget(set, made.forget)
-        if again_s is not None:
-            self._queue.add_after(set.key, again_s)
+            error = error or caught
+        forgotten = await _caught(self._applier.forget(set, made.forget))
+        error = error or forgotten
+        soonest_s = min((s for s in again_s if s is not None), default=None)
+        if soonest_s is not None:
+            self._queue.add_after(set.key, soonest_s)
         if error is not None:
             raise error
 
@@ -240,15 +260,21 @@ class Syncer:
         raise HeadlessDNSError(f"the names of {MAX_COLLISIONS} revisions are taken by others; delete those")
 
     async def _write_status(
-        self, set: StatefulSet, made: Plan, status: Status, error: HeadlessDNSError | None
+        self, set: StatefulSet, made: Plan, deleted: list[DeletePod], error: HeadlessDNSError | None
     ) -> Notes:
-        """Write the status if it has news, and return what is to be said."""
+        """Write the status if it has news, and return what is to be said. Without a plan its counts stay as they are.
+
+        Raises:
+            HeadlessDNSError: It is not written.
+        """
+        status = set.status if made.status is None else status_after(set, made.status, deleted)
         notes = self._notes(set, made, status, error)
-        self._warn(set, notes)
+        self._warn(set, notes.warnings if made.status is not None else [*notes.warnings, *_invalid(made)])
         self._measure(set, status, made.wait)
-        if not has_news(set.status, status) and list(notes.conditions) == list(set.conditions):
+        has_counts = made.status is not None and has_news(set.status, status)
+        if not has_counts and list(notes.conditions) == list(set.conditions):
             return notes
-        document: Json = msgspec.to_builtins(status)
+        document: Json = {} if made.status is None else msgspec.to_builtins(status)
         if self._observe is not None:
             document["conditions"] = list(notes.conditions)
         await self._applier.write_status(set, document)
@@ -263,24 +289,45 @@ class Syncer:
             set,
             status,
             made.wait,
-            str(error) if error else "",
+            str(error) if error and not is_conflict(error) else "",
             {name: pod for name, pod in found if pod is not None},
             self._observed.service(set.namespace, set.service_name) if set.service_name else None,
             self._clock(),
         )
 
-    def _warn(self, set: StatefulSet, notes: Notes) -> None:
+    def _warn(self, set: StatefulSet, warnings: Iterable[tuple[str, str]]) -> None:
         """Tell what is wrong, once for as long as it stays wrong."""
-        now = frozenset(notes.warnings)
-        for reason, message in notes.warnings:
-            if (reason, message) not in self._told.get(set.key, frozenset()):
-                self._recorder.tell(set, WARNING, reason, message)
-                log.warning("%s: %s: %s", set.key, reason, message)
-        self._told[set.key] = now
+        for reason, message in self._news(set.key, warnings):
+            self._recorder.tell(set, WARNING, reason, message)
+            log.warning("%s: %s: %s", set.key, reason, message)
+
+    def _news(self, key: SetKey, warnings: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return which of *warnings* were not given at the last sync of *key*."""
+        now = dict.fromkeys(warnings)
+        before = self._told.get(key, frozenset())
+        self._told[key] = frozenset(now)
+        return [warning for warning in now if warning not in before]
 
     def _measure(self, set: StatefulSet, status: Status, wait: Wait | None) -> None:
         self.metrics.unavailable[set.key] = max(set.replicas - status.available_replicas, 0)
         if wait is None:
-            self.metrics.waiting_since_s.pop(set.key, None)
-        else:
-            self.metrics.waiting_since_s.setdefault(set.key, self._clock())
+            self.metrics.waits.pop(set.key, None)
+            return
+        what = wait.kind, wait.pod.metadata.uid if wait.pod is not None else wait.pod_name
+        if self.metrics.waits.get(set.key, (None, 0.0))[0] != what:
+            self.metrics.waits[set.key] = what, self._clock()
+
+
+async def _caught(work: Awaitable[None]) -> HeadlessDNSError | None:
+    """Return what went wrong in *work*; that we lead no more is raised: then nothing is to follow."""
+    try:
+        await work
+    except NotLeaderError:
+        raise
+    except HeadlessDNSError as error:
+        return error
+    return None
+
+
+def _invalid(made: Plan) -> list[tuple[str, str]]:
+    return [] if made.wait is None else [(INVALID, made.wait.detail)]

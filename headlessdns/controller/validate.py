@@ -213,6 +213,11 @@ def faults(set_json: Json) -> list[Fault]:
     ]
 
 
+def has_types(set_json: Json) -> bool:
+    """Tell whether every field of *set_json* that `faults` looks at has the type that the API gives it."""
+    return not any(_types(set_json, SetKind(set_json.get("kind"))))
+
+
 def _remedy(rule: _Rule, kind: SetKind) -> str:
     if not rule.says:
         return rule.remedy

@@ -520,7 +520,10 @@ it stays so after 1 step: refused: Pod "web-0" already exists
     ),
     "pods of other sets are nothing to it": (
         [
-            {**pod(0), "metadata": {"name": "db-0", "ownerReferences": [{**OWNER, "name": "db", "uid": "db"}]}},
+            {
+                **pod(0, ready=False, unready_s=5),
+                "metadata": {"name": "db-0", "ownerReferences": [{**OWNER, "name": "db", "uid": "db"}]},
+            },
             SERVICE,
         ],
         {"replicas": 1},
@@ -649,6 +652,36 @@ def test_the_set_as_it_is(files: Files) -> None:
         "  create Pod web-3 (revision web-new)",
         "then: web-3 is ready",
         "nothing is left to do after 1 step: 4 there, 4 ready (1 of web-new, 3 of web-old)",
+    ]
+
+
+def test_pods_of_a_former_set(files: Files) -> None:
+    """Where the set as it is says its UID, pods of another UID are not its own."""
+    live = yaml.safe_load(SET)
+    live["metadata"] |= {"namespace": "default", "uid": UID}
+    files.there(live, pod(0, ownerReferences=[{**OWNER, "uid": "former"}]), HISTORY[0])
+    assert files.plan()[1].startswith("  warning NameConflict: a Pod web-0 exists and belongs to StatefulSet web; ")
+
+
+def test_a_claim_of_a_former_pod(files: Files) -> None:
+    """A claim that goes with an earlier pod is garbage, and is made anew with the pod."""
+    former = {"apiVersion": "v1", "kind": "Pod", "name": "web-0", "uid": "former", "controller": True}
+    claim = copy.deepcopy(CLAIM)
+    claim["metadata"]["ownerReferences"] = [former]
+    files.there(claim, HISTORY[0])
+    files.want(
+        replicas=1,
+        metadata={"uid": UID},
+        persistentVolumeClaimRetentionPolicy={"whenScaled": "Delete"},
+        volumeClaimTemplates=[{"metadata": {"name": "www"}, "spec": CLAIM["spec"]}],
+    )
+    assert files.plan()[1:] == [
+        "  wait for web-0: its claim still belongs to an earlier pod: www-web-0; the garbage collector removes it"
+    ]
+    assert files.plan("--steps", "9")[1:4] == [
+        "step 1",
+        "  create PersistentVolumeClaim www-web-0 (1Gi) for Pod web-0",
+        "  create Pod web-0 (revision web-old; claim www-web-0)",
     ]
 
 

@@ -178,6 +178,25 @@ def test_a_plan() -> None:
     ]
 
 
+def test_order() -> None:
+    """Ownership comes first, and what is forgotten last."""
+    plan = Plan(
+        adopt=(actions.AdoptRevision(revision("v1", 1)),),
+        claim_pods=(actions.ReleasePod(WEB_1),),
+        revision=actions.RenumberRevision(revision("v2", 2), 4),
+        steps=(actions.Step(((actions.DeletePod(WEB_1, Cause.UPDATE),), (actions.CreatePod(manifest()),)), False),),
+        forget=(actions.DeleteRevision(revision("v3", 3)),),
+    )
+    assert [line.split(":")[0] for line in describe.plan_lines(plan)] == [
+        "adopt ControllerRevision v1",
+        "give up Pod web-1",
+        "make ControllerRevision v2 the newest again (number 4)",
+        "delete Pod web-1",
+        "create Pod web-1 (revision web-6c5f8b9d7c)",
+        "delete ControllerRevision v3",
+    ]
+
+
 def test_a_plan_without_anything_to_do() -> None:
     """Where all is as it should be there is nothing to say."""
     assert describe.plan_lines(planned(web("v2"), "0 v2 ready, 1 v2 ready, 2 v2 ready")) == []

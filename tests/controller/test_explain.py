@@ -75,7 +75,7 @@ TROUBLES: dict[str, tuple[Json, Trouble]] = {
             "Pending",
             NOT_READY,
             initContainerStatuses=[waiting("ErrImagePull", name="init")],
-            containerStatuses=[waiting("PodInitializing")],
+            containerStatuses=[waiting("ErrImagePull")],
         ),
         image(240, " (container init)"),
     ),

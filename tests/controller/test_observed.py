@@ -86,7 +86,10 @@ def stateful_set(kind: Watched, namespace: str, name: str, version: int = 1, **m
             "serviceName": more.get("service", "nginx"),
             "replicas": more.get("replicas", 1),
             "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": []}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "nginx", "image": "nginx"}]},
+            },
         },
     }
     return SetRecord(msgspec.convert(raw["metadata"], Metadata), json.dumps(raw).encode())
