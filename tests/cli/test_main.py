@@ -49,7 +49,7 @@ def test_help(command: list[str], flag: str) -> None:
     assert result.output.startswith("Usage: ")
 
 
-@pytest.mark.parametrize("command", ["serve", "query"])
+@pytest.mark.parametrize("command", ["serve", "query", "controller", "plan"])
 def test_help_is_whole(command: str) -> None:
     """What the list of commands says of each is a whole sentence."""
     lines = CliRunner().invoke(main, ["--help"], terminal_width=80).output.splitlines()
