@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from headlessdns.logs import JSONFormatter, TextFormatter
 from tests.peers import PeerMissingError
 from tests.realcluster.cluster import RealCluster
 
@@ -55,6 +57,18 @@ def namespace(real_cluster: RealCluster) -> str:
     name = f"test-{next(namespace_numbers)}"
     real_cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """What a command sets up for its log ends with its test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, (TextFormatter, JSONFormatter)):
+            root.removeHandler(handler)
 
 
 @pytest.hookimpl(wrapper=True)

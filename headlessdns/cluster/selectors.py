@@ -75,6 +75,20 @@ def parse(text: str) -> Selector:
     return Selector(tuple(requirements))
 
 
+def to_text(selector: Selector) -> str:
+    """Return the text of *selector*, which `parse` reads again."""
+    return ",".join(map(_requirement_text, selector.requirements))
+
+
+def _requirement_text(requirement: Requirement) -> str:
+    key, values, wanted = requirement
+    if values is None:
+        return key if wanted else f"!{key}"
+    if wanted and len(values) == 1:
+        return f"{key}={next(iter(values))}"
+    return f"{key} {'in' if wanted else 'notin'} ({','.join(sorted(values))})"
+
+
 def _requirement(found: re.Match[str]) -> Requirement:
     if found["absent"]:
         return Requirement(found["absent_key"], None, wanted=False)

@@ -20,7 +20,7 @@ from headlessdns.controller import explain
 from headlessdns.controller.actions import Wait, WaitKind
 from headlessdns.controller.explain import Trouble
 from headlessdns.controller.model import Json, Pod, StatefulSet, Status, read_time
-from headlessdns.controller.observed import Service
+from headlessdns.controller.observed import UNSEEN_SERVICE, Service
 
 AVAILABLE, PROGRESSING, STALLED, NAMES = "Available", "Progressing", "Stalled", "NamesServed"
 OURS = (AVAILABLE, PROGRESSING, STALLED, NAMES)
@@ -76,6 +76,10 @@ def notes(
     is_overdue = progressing.reason == _EXCEEDED
     stalled, age_in_s = _stalled(set, block, error, now_s, is_overdue=is_overdue)
     states = [_available(set, pods, block, now_s), progressing, stalled, _names(faults)]
+    if not faults and service is UNSEEN_SERVICE:
+        states[-1] = _State(
+            NAMES, None, "ServicesNotSeen", "whether the governing Service fits is not known: no rights"
+        )
     made = {state.type: _condition(state, before.get(state.type), now_s) for state in states}
     waits = [wait_s for wait_s in (age_in_s, deadline_in_s) if wait_s is not None]
     return Notes(_merged(set.conditions, made), tuple(faults), min(waits, default=None))
@@ -292,6 +296,8 @@ def _service_faults(set: StatefulSet, service: Service | None) -> list[tuple[str
         message = "spec.serviceName is empty, so the pods have no names in the DNS; create the set anew with one"
         return [("NoServiceName", message)]
     where = f"Service {set.namespace}/{set.service_name}"
+    if service is UNSEEN_SERVICE:
+        return []
     if service is None:
         message = f"{where} does not exist, so the pods have no names in the DNS; create it with clusterIP: None"
         return [("GoverningServiceMissing", message)]

@@ -69,6 +69,9 @@ class Service(msgspec.Struct, gc=False):
     spec: ServiceSpec = ServiceSpec()
 
 
+UNSEEN_SERVICE = Service(Metadata(name=""))
+"""Stands for a Service of which nothing is known: Services may not be watched."""
+
 Object = SetRecord | Pod | Claim | Revision | Service
 
 
@@ -177,6 +180,7 @@ class Observed:
         # another; that is to move nothing there.
         self._by_owner: dict[Watched, _Groups[tuple[str, str]]] = {Watched.POD: _Groups(), Watched.REVISION: _Groups()}
         self._set_keys: dict[str, SetKey] = {}  # by UID
+        self._seen_services: set[str | None] = set()  # namespaces in which they are listed; None is all
         self._pool = slim.Pool()
         self._expected: dict[SetKey, list[Expectation]] = {}
 
@@ -211,6 +215,9 @@ class Observed:
             (scope, name) for scope in scopes for name in store.by_namespace.of(scope) if (scope, name) not in listed
         ]
         concerned: set[SetKey] = set()
+        if kind is Watched.SERVICE and namespace not in self._seen_services:
+            self._seen_services.add(namespace)
+            concerned.update(self._set_keys.values())  # nothing was known of their governing Services
         for scope, name in gone:
             concerned |= self.delete(kind, scope, name)
         for object in listed.values():
@@ -320,7 +327,9 @@ class Observed:
         return self._stores[Watched.CLAIM].by_namespace.of(namespace)  # type: ignore[return-value]
 
     def service(self, namespace: str, name: str) -> Service | None:
-        """Return a Service."""
+        """Return a Service, or what stands for one where Services are not to be seen."""
+        if namespace not in self._seen_services and None not in self._seen_services:
+            return UNSEEN_SERVICE
         return self._stores[Watched.SERVICE].get(namespace, name)  # type: ignore[return-value]  # the store of Services
 
     # Own writes

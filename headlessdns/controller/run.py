@@ -119,6 +119,8 @@ class Controller:
         burst: int = 100,
         elector: Callable[[Callable[[], None], Callable[[], None]], Elector] | None = None,
         dry_run: bool = False,
+        clock: Callable[[], float] = time.time,
+        monotonic_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; `run` starts.
 
@@ -132,27 +134,32 @@ class Controller:
             burst: Requests at once.
             elector: Makes an elector from what to call when writes may begin, and when they may not any more.
             dry_run: Whether actions are logged instead of done; `auto` then takes StatefulSets for ours.
+            clock: Gives Unix time.
+            monotonic_clock: Gives seconds that only grow, at the pace of the loop.
         """
         self._api = api
         self._namespaces: list[str | None] = list(dict.fromkeys(namespaces)) or [None]
         self._statefulsets = statefulsets
         self._own_namespace = own_namespace
         self._workers = workers
+        self._monotonic_clock = monotonic_clock
         self.statuses: list[WatchStatus] = []
         self.rival = ""
-        self.observed = Observed(time.monotonic)
-        self.queue: WorkQueue[SetKey] = WorkQueue(time.monotonic)
-        self.recorder = Recorder(api, time.monotonic)
+        self.observed = Observed(monotonic_clock)
+        self.queue: WorkQueue[SetKey] = WorkQueue(monotonic_clock)
+        self.recorder = Recorder(api, monotonic_clock)
         self.elector = elector(self._gained, self._lost) if elector else None
-        bucket = TokenBucket(qps, burst, time.monotonic)
+        bucket = TokenBucket(qps, burst, monotonic_clock)
         self.applier = Applier(api, self.observed, bucket, self.recorder, self._write_timeout_s)
         if dry_run:
             from headlessdns.controller.dry import DryApplier, DryRecorder
 
             self.applier = DryApplier()
-            self.recorder = DryRecorder(api, time.monotonic)
+            self.recorder = DryRecorder(api, monotonic_clock)
         self._is_dry = dry_run
-        self.syncer = Syncer(self.observed, self.queue, self.applier, self.recorder, conditions.notes)
+        self.syncer = Syncer(
+            self.observed, self.queue, self.applier, self.recorder, conditions.notes, clock, monotonic_clock
+        )
         self.syncer.kinds = self._own_kinds()
         self._canary: SetKey | None = None
         self._listed = asyncio.Event()
@@ -339,8 +346,8 @@ class Controller:
                 await self._api.request("DELETE", f"{path}/{key.name}")
 
     async def _watch_canary(self, path: str) -> str:
-        until_s = time.monotonic() + CANARY_S
-        while time.monotonic() < until_s:
+        until_s = self._monotonic_clock() + CANARY_S
+        while self._monotonic_clock() < until_s:
             await asyncio.sleep(CANARY_LOOK_S)
             answer = await self._api.request("GET", path)
             if answer.status == 403:

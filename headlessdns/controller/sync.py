@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from headlessdns.cluster import selectors
 from headlessdns.controller.actions import DeletePod, Wait, WaitKind
 from headlessdns.controller.apply import Applier, CollisionError, GoneError, NotLeaderError, is_conflict
 from headlessdns.controller.conditions import Notes
@@ -277,6 +278,8 @@ class Syncer:
         document: Json = {} if made.status is None else msgspec.to_builtins(status)
         if self._observe is not None:
             document["conditions"] = list(notes.conditions)
+        if set.kind is SetKind.ORDINAL_SET:
+            document["labelSelector"] = selectors.to_text(set.selector)  # for autoscalers, by the scale subresource
         await self._applier.write_status(set, document)
         return notes
 

@@ -58,3 +58,12 @@ def test_faults(text: str, complaint: str) -> None:
     with pytest.raises(ValueError) as caught:
         selectors.parse(text)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["app=web", "app=web,tier in (a,b)", "app notin (a)", "app", "!app", ""],
+)
+def test_text_of_a_selector(text: str) -> None:
+    """What is written of a selector is what was read."""
+    assert selectors.to_text(selectors.parse(text)) == text

@@ -15,7 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from headlessdns.controller import model
 from headlessdns.controller.model import Claim, Metadata, Pod, Revision, SetKey, SetKind
-from headlessdns.controller.observed import EXPECTATION_S, Observed, Service, SetRecord, Watched
+from headlessdns.controller.observed import (
+    EXPECTATION_S,
+    UNSEEN_SERVICE,
+    Observed,
+    Service,
+    SetRecord,
+    Watched,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -571,3 +578,22 @@ def test_any_version(text: str) -> None:
     observed.put(Watched.POD, pod("lab", "web-0", resourceVersion=text))
     observed.expect(LAB_WEB, Watched.POD, written(10**9))
     assert len(observed.unseen(LAB_WEB)) == 1
+
+
+# Services that are not to be seen
+
+
+def test_nothing_is_known_of_services_before_they_are_listed(observed: Observed) -> None:
+    """Where Services are not listed, one that governs a set is unseen, not missing; their list concerns every set."""
+    assert observed.service("default", "nginx") is UNSEEN_SERVICE
+    concerned = observed.replace(Watched.SERVICE, None, [])
+    assert concerned == set(observed.set_keys())
+    assert observed.service("default", "nginx") is None
+    assert observed.replace(Watched.SERVICE, None, []) == set()
+
+
+def test_services_of_one_namespace(observed: Observed) -> None:
+    """Where the Services of one namespace are listed, those of another are unseen."""
+    observed.replace(Watched.SERVICE, "default", [])
+    assert observed.service("default", "nginx") is None
+    assert observed.service("other", "nginx") is UNSEEN_SERVICE
