@@ -1,8 +1,9 @@
 """``python -m bench.controller``: our controller beside the reference, on one real kube-apiserver, in one run.
 
 1,000 pods of a Parallel set: pods created a second, and the controller's CPU. 100 pods of an OrderedReady set: the time
-from the event that says "web-i is Ready" to the event that says "web-i+1 is created", both seen by one watch. Both
-controllers send as many requests as they like. I/O: real processes on loopback; stops by itself.
+from the event that says "web-i is Ready" to the event that says "web-i+1 is created", both seen by one watch. A pod
+becomes ready 50 ms after its creation, when nothing else is going on. Both controllers send as many requests as they
+like. I/O: real processes on loopback; stops by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 REFERENCE = "statefulset-controller"
 NO_LIMIT_QPS = 100_000
 DEADLINE_S = 300.0
+READY_DELAY_S = 0.05
 _TICKS_S = os.sysconf("SC_CLK_TCK")
+_NAME = re.compile(rb'"name":"(web-[0-9]+)"')
 Json = dict[str, Any]
 
 
@@ -60,17 +64,18 @@ class Pods(threading.Thread):
         self.is_over = False
 
     def run(self) -> None:
-        """Read the watch until it is closed."""
+        """Read the watch, anew where the API server has cut it off for being slow."""
         http = urllib3.PoolManager(ca_certs=str(self._cluster.ca_file), retries=False)
         headers = {"Authorization": f"Bearer {self._cluster.token}"}
         url = f"{self._cluster.server}{self._path}?watch=true"
-        self._response = http.request("GET", url, headers=headers, preload_content=False, timeout=DEADLINE_S)
-        try:
-            for line in self._lines():
-                self._take(json.loads(line))
-        except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            if not self.is_over:
-                raise
+        while not self.is_over:
+            self._response = http.request("GET", url, headers=headers, preload_content=False, timeout=DEADLINE_S)
+            try:
+                for line in self._lines():
+                    self._take(line)
+            except (urllib3.exceptions.HTTPError, OSError):
+                if not self.is_over:
+                    continue
 
     def _lines(self) -> Iterator[bytes]:
         assert self._response is not None  # it was just set
@@ -79,20 +84,24 @@ class Pods(threading.Thread):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
 
-    def _take(self, event: Json) -> None:
+    def _take(self, line: bytes) -> None:
+        """Note an event. Where thousands come at once nothing is parsed: the API server cuts a slow watcher off."""
         now_s = time.perf_counter()
-        pod = event["object"]
-        name = pod["metadata"]["name"]
-        if event["type"] == "ADDED":
+        found = _NAME.search(line)
+        if found is None:
+            return
+        name = found[1].decode()
+        if name not in self.created_s:
             self.created_s[name] = now_s
             if self._makes_ready:
                 threading.Thread(target=self._make_ready, args=(name,), daemon=True).start()
-        elif event["type"] == "MODIFIED":
-            conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
-            if conditions.get("Ready") == "True":
+        elif self._makes_ready:
+            conditions = json.loads(line)["object"]["status"].get("conditions", ())
+            if {"Ready": "True"}.items() <= {one["type"]: one["status"] for one in conditions}.items():
                 self.ready_s.setdefault(name, now_s)
 
     def _make_ready(self, name: str) -> None:
+        time.sleep(READY_DELAY_S)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": now}]
         patch = {"status": {"phase": "Running", "conditions": conditions}}

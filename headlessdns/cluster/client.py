@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import aiohttp
@@ -110,6 +112,7 @@ class ApiClient:
         self.host = str(configuration.host)
         self._configuration = configuration
         self._connector: aiohttp.TCPConnector | None = None
+        self._proxy = _proxy_of_environment(self.host)
         self._load = load
         self._source = source
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -208,7 +211,7 @@ class ApiClient:
         rest = self._client.rest_client
         options = {
             "server_hostname": self._configuration.tls_server_name,
-            "proxy": rest.proxy,
+            "proxy": rest.proxy or self._proxy,
             "proxy_headers": rest.proxy_headers,
         }
         return {name: value for name, value in options.items() if value}
@@ -270,7 +273,12 @@ class ApiClient:
         if self._connector is None:
             context = self._client.rest_client.ssl_context
             self._connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=self._socket)
-            self._configuration.client_session_kwargs = {"connector": self._connector}
+            # With `trust_env` aiohttp reads the environment and ~/.netrc in a thread, twice for each request.
+            self._configuration.client_session_kwargs = {
+                "connector": self._connector,
+                "trust_env": False,
+                "cookie_jar": aiohttp.DummyCookieJar(),
+            }
 
     def _socket(self, address: Any) -> socket.socket:
         made = _socket(address)
@@ -309,6 +317,14 @@ def _is_mapping(body: bytes) -> bool:
         return isinstance(msgspec.json.decode(body), dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+
+
+def _proxy_of_environment(url: str) -> str | None:
+    """Return the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for *url*, as kubectl has it."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _octets(body: Any) -> bytes | None:

@@ -46,7 +46,7 @@ from headlessdns.errors import HeadlessDNSError
 MAX_BATCH = 500
 MAX_ASKED_AGAIN = 10  # how often the server may put one request off with Retry-After, as client-go has it
 LONGEST_PAUSE_S = 30.0
-MAX_CONNECTIONS = 16  # each costs a TLS handshake, and more of them make the API server no faster
+MAX_CONNECTIONS = 64  # each costs a TLS handshake, and more of them make the API server no faster
 UPDATE_TRIES = 4
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 
