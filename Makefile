@@ -55,6 +55,7 @@ bench-controller: $(STAMP)  ## Measure the controller against kube-controller-ma
 
 peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
 	$(BIN)/python -m tests.peers
+	$(BIN)/python -m tests.peers.kubectls
 
 clean:  ## Remove all that was made in this folder
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

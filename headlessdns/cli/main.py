@@ -17,6 +17,7 @@ _COMMANDS = {
     "controller": "headlessdns.cli.controller",
     "plan": "headlessdns.cli.plan",
     "query": "headlessdns.cli.query",
+    "rollout": "headlessdns.cli.rollout",
     "serve": "headlessdns.cli.serve",
 }
 EXIT_INPUT = 2  # what click has for unknown flags, too

@@ -209,8 +209,9 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(self._follow(watch), name=f"watch {watch.name}") for watch in self._watches()]
             running.append(tasks.create_task(self.recorder.run(), name="events"))
+            electing = None
             if self.elector is not None:
-                running.append(tasks.create_task(self.elector.run(), name="election"))
+                electing = tasks.create_task(self.elector.run(), name="election")
             else:
                 self._leads.set()
             leading = tasks.create_task(self._lead(), name="leader")
@@ -219,7 +220,9 @@ class Controller:
             await asyncio.wait([leading], timeout=LEAVE_S)
             self.applier.stop()
             await asyncio.wait([leading])
-            if self.elector is not None:
+            if self.elector is not None and electing is not None:
+                electing.cancel()  # a request about the Lease that has no answer is not waited for
+                await asyncio.wait([electing])
                 await self.elector.release()
             for task in running:
                 task.cancel()
@@ -252,7 +255,7 @@ class Controller:
                 keys = self.observed.delete(kind, event.key.namespace, event.key.name)
             elif isinstance(event, Replace):
                 keys = self.observed.replace(kind, event.namespace, cast(list[Object], event.objects))
-            for key in keys - {self._canary}:
+            for key in keys:
                 self.queue.add(key)
             if isinstance(event, Replace | Forbid):
                 self._see_whether_listed()
@@ -283,7 +286,7 @@ class Controller:
 
     def _want_all(self) -> None:
         for key in self.observed.set_keys():
-            if key != self._canary:
+            if key != self._canary:  # it is deleted, which need not have been seen yet
                 self.queue.add(key)
 
     # Who else reconciles StatefulSets
@@ -301,6 +304,9 @@ class Controller:
                 rival, again_s = await self._rival(), CANARY_AGAIN_S
             except ClusterError as error:
                 rival, again_s = f"the canary StatefulSet cannot be looked after: {error}", CANARY_RETRY_S
+            except Exception as error:
+                log.exception("the canary StatefulSet: a defect in this program")
+                rival, again_s = f"a defect in this program: {error!r}", CANARY_RETRY_S
             if rival != self.rival:
                 self.rival = rival
                 if rival:

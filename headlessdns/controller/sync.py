@@ -199,7 +199,7 @@ class Syncer:
             return "unseen"
         try:
             set = self._observed.set(key)
-        except (ValueError, LookupError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # a field is of another type
             if self._news(key, [(UNREADABLE, str(error))]):
                 log.warning("%s cannot be read: %s; correct it", key, error)
             self.metrics.drop(key)

@@ -127,9 +127,7 @@ class MemoryServer:
 
     def of(self, plural: str) -> dict[str, Json]:
         """Return the objects of a kind by name."""
-        return {
-            path.rpartition("/")[2]: found for path, found in self.objects.items() if path.split("/")[-2] == plural
-        }
+        return {path.rpartition("/")[2]: found for path, found in self.objects.items() if path.split("/")[-2] == plural}
 
     def writes(self, *, but: str = "/events") -> list[str]:
         """Return every request in short, without those to paths that hold *but*."""
@@ -171,9 +169,7 @@ class MemoryServer:
             if method == "GET":
                 self.reads.append(path)
             else:
-                self.sent.append(
-                    Sent(client, method, path, body, content_type, begun_s, self.clock(), before, status)
-                )
+                self.sent.append(Sent(client, method, path, body, content_type, begun_s, self.clock(), before, status))
 
     def _do(self, method: str, path: str, body: Any, content_type: str) -> Answer:
         if method == "POST":
@@ -185,7 +181,7 @@ class MemoryServer:
             return refusal(404, "NotFound", f'{target.split("/")[-2]} "{name}" not found')
         if method == "GET":
             return answer(200, found)
-        metadata = body.get("preconditions", {}) if method == "DELETE" else body.get("metadata", {})
+        metadata = (body or {}).get("preconditions" if method == "DELETE" else "metadata", {})
         for field in ("uid", "resourceVersion"):
             if metadata.get(field, found["metadata"][field]) != found["metadata"][field]:
                 return refusal(409, "Conflict", f'Operation cannot be fulfilled on "{name}": {field} differs')

@@ -43,20 +43,20 @@ KINDS = [
 LOOK = ["get", "list", "watch"]
 RULES = [
     ("apps", "statefulsets", LOOK),
-    ("apps", "statefulsets/status", ["update", "patch"]),
+    ("apps", "statefulsets/status", ["patch"]),
     ("headlessdns.io", "ordinalsets", LOOK),
-    ("headlessdns.io", "ordinalsets/status", ["update", "patch"]),
+    ("headlessdns.io", "ordinalsets/status", ["patch"]),
     ("apps", "statefulsets/finalizers", ["update"]),
     ("headlessdns.io", "ordinalsets/finalizers", ["update"]),
     ("", "pods/finalizers", ["update"]),
     ("", "pods", [*LOOK, "create", "update", "patch", "delete"]),
-    ("", "persistentvolumeclaims", [*LOOK, "create", "update", "patch"]),
-    ("apps", "controllerrevisions", [*LOOK, "create", "update", "patch", "delete"]),
+    ("", "persistentvolumeclaims", [*LOOK, "create", "patch"]),
+    ("apps", "controllerrevisions", [*LOOK, "create", "patch", "delete"]),
     ("", "services", LOOK),
     ("", "events", ["create", "patch"]),
 ]
 OWN_RULES = [
-    ("coordination.k8s.io", "leases", ["get", "create", "update", "patch"]),
+    ("coordination.k8s.io", "leases", ["get", "create", "update"]),
     ("apps", "statefulsets", ["create", "delete"]),
 ]
 
@@ -170,9 +170,8 @@ class TestManifests:
         assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": "9153"}
 
     def test_the_environment(self, objects: list[Object]) -> None:
-        """A pod knows its name and namespace, and the variables of no Service get in among our own."""
-        variables = {v["name"]: v["valueFrom"]["fieldRef"]["fieldPath"] for v in container(objects)["env"]}
-        assert variables == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+        """All settings are flags, and the variables of no Service get in among our own."""
+        assert "env" not in container(objects)
         assert one(objects, "Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False
 
     def test_the_pod_needs_no_cluster_dns(self, objects: list[Object]) -> None:
