@@ -169,11 +169,16 @@ class PodSpec(msgspec.Struct, rename="camel", frozen=True, gc=False):
 
 
 class Pod(msgspec.Struct, gc=False):
-    """A pod as it is observed."""
+    """A pod as it is observed.
+
+    Attributes:
+        was_ready: Whether it has been seen Ready; the API does not keep that.
+    """
 
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+    was_ready: bool = False
 
     @property
     def name(self) -> str:

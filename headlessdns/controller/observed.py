@@ -169,6 +169,10 @@ class _Store:
         return before
 
 
+def _was_ready(before: Object | None, uid: str) -> bool:
+    return isinstance(before, Pod) and before.metadata.uid == uid and before.was_ready
+
+
 class Observed:
     """The cluster as it was last seen."""
 
@@ -196,6 +200,8 @@ class Observed:
         if before is not None and metadata.resource_version == before.metadata.resource_version != "":
             return set()
         slim.slim(object, self._pool)
+        if isinstance(object, Pod):
+            object.was_ready = object.is_ready or _was_ready(before, metadata.uid)
         store.put(object)
         return self._reindex(kind, before, object) | self._concerned(kind, object)
 

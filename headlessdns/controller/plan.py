@@ -506,8 +506,11 @@ _CONFLICT = (
 def was_never_ready(pod: Pod) -> bool:
     """Tell whether *pod* has not been Ready for a moment.
 
-    The Ready condition keeps the time of its last change. Where it is false since the pod's start, it was never true.
+    The Ready condition keeps the time of its last change. Where it is false since the pod's start, it was never true,
+    unless it was for less than the tolerance; then it may have been seen.
     """
+    if pod.was_ready:
+        return False
     ready = pod.condition("Ready")
     if ready is None or not ready.last_transition_time:
         return True

@@ -597,3 +597,22 @@ def test_services_of_one_namespace(observed: Observed) -> None:
     observed.replace(Watched.SERVICE, "default", [])
     assert observed.service("default", "nginx") is None
     assert observed.service("other", "nginx") is UNSEEN_SERVICE
+
+
+# Pods that were Ready
+
+
+def test_a_pod_that_was_ready_is_known_as_such(observed: Observed) -> None:
+    """That a pod has been Ready is remembered for as long as it is that pod, and not for the next one of its name."""
+
+    def seen(version: int, status: str, uid: str = "a") -> bool:
+        raw = {
+            "metadata": {"name": "web-0", "namespace": "default", "uid": uid, "resourceVersion": str(version)},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": status}]},
+        }
+        observed.put(Watched.POD, model.read_pod(raw))
+        pod = observed.pod("default", "web-0")
+        assert pod is not None
+        return pod.was_ready
+
+    assert [seen(1, "False"), seen(2, "True"), seen(3, "False"), seen(4, "False", "b")] == [False, True, True, False]

@@ -1311,6 +1311,14 @@ def test_whether_a_pod_was_ever_ready(start_s: int | None, ready: tuple[str, int
     assert was_never_ready(read_pod(raw)) is expected
 
 
+def test_a_pod_that_was_seen_ready_was_ready() -> None:
+    """What was seen counts for more than the times of conditions, which have whole seconds."""
+    pod = read_pod({"metadata": {"name": "web-0"}, "status": {"phase": "Running"}})
+    assert was_never_ready(pod)
+    pod.was_ready = True
+    assert not was_never_ready(pod)
+
+
 def read_back(offset_s: int) -> str:
     minute, second = divmod(offset_s, 60)
     assert NOW_S == 1_800_000_000  # 2027-01-15T08:00:00Z

@@ -84,6 +84,7 @@ def test_what_is_kept_of_a_pod() -> None:
             "initContainerStatuses": None,
             "containerStatuses": ({"name": "nginx", "restartCount": 0, "state": {"waiting": None}},),
         },
+        "was_ready": False,
     }
 
 
