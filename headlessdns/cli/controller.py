@@ -15,8 +15,6 @@ import click
 
 from headlessdns import config, logs
 from headlessdns.cli import options
-from headlessdns.cli.serve import _JSON as JSON
-from headlessdns.cli.serve import _Command as CommandWithJSONFaults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,7 +29,7 @@ OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 @click.command(
     name="controller",
-    cls=CommandWithJSONFaults,
+    cls=options.LoggingCommand,
     epilog=options.CONTROLLER_WAYS,
     short_help="Keep the pods of StatefulSets and OrdinalSets.",
 )
@@ -48,7 +46,7 @@ def command(ctx: click.Context, /, config_file: str | None, **flags: object) -> 
     """
     settings = config.load_controller(flags, os.environ, options.read_file(config_file))
     logs.set_up(settings.log)
-    ctx.meta[JSON] = settings.log == JSON
+    ctx.meta[options.JSON] = settings.log == options.JSON
     for line in config.unknown_variables(os.environ):
         logger.warning("%s", line)
     ctx.exit(asyncio.run(_run(settings)))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-from headlessdns import config
+from headlessdns import config, logs
+from headlessdns.cli.main import EXIT_INPUT
 from headlessdns.config import BOOLEAN, FILE_VARIABLE, ConfigFile, Setting
-from headlessdns.errors import ConfigError, Fault
+from headlessdns.errors import ConfigError, Fault, HeadlessDNSError
+
+logger = logging.getLogger(__name__)
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+JSON: Final = "json"
+_LOG_VARIABLE = "HEADLESSDNS_LOG"
 FILE_REMEDY = "correct --config or " + FILE_VARIABLE
 WAYS = (
     "Every flag is an environment variable and a key of the file, too: --cluster-ip-ttl is HEADLESSDNS_CLUSTER_IP_TTL "
@@ -41,6 +47,52 @@ class SectionedCommand(click.Command):
         for heading in sorted(sections, key=lambda heading: heading == "Options"):
             with formatter.section(heading):
                 formatter.write_dl(sections[heading])
+
+
+class LoggingCommand(SectionedCommand):
+    """A command whose faults are JSON lines where the log is to be JSON."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the arguments; what is wrong with them is told as the log is."""
+        wants_json = _wants_json(args, os.environ)
+        try:
+            ctx = super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if not wants_json:
+                raise
+            _log_faults(error.format_message())
+            raise click.exceptions.Exit(error.exit_code) from error
+        ctx.meta[JSON] = wants_json
+        return ctx
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what is wrong with its input is told as the log is."""
+        try:
+            return super().invoke(ctx)
+        except HeadlessDNSError as error:
+            if not ctx.meta[JSON]:
+                raise
+            _log_faults(str(error))
+            ctx.exit(EXIT_INPUT)
+
+
+def _wants_json(args: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Tell whether the log is to be JSON, as far as that can be told of what may be wrong."""
+    chosen = environ.get(_LOG_VARIABLE, "")
+    for index, arg in enumerate(args):
+        if arg == "--log":
+            chosen = args[index + 1] if index + 1 < len(args) else ""
+        elif arg.startswith("--log="):
+            chosen = arg.removeprefix("--log=")
+    return chosen == JSON
+
+
+def _log_faults(text: str) -> None:
+    logs.set_up(JSON)
+    for line in text.splitlines():
+        logger.error("%s", line)
 
 
 class _SettingOption(click.Option):
