@@ -69,17 +69,15 @@ def notes(
 ) -> Notes:
     """Return what is to be said about *set*; the arguments are those of `sync.Observer`."""
     before = {condition.get("type"): condition for condition in set.conditions}
-    faults = name_faults(set, pods, service)
+    is_invalid = wait is not None and wait.kind is WaitKind.INVALID
+    faults = [] if is_invalid else name_faults(set, pods, service)
     block = _block(set, wait, pods, now_s)
     last_step_s = _last_step_s(set.status, status, before.get(PROGRESSING), now_s)
     progressing, deadline_in_s = _progressing(set, status, block, last_step_s, now_s)
     is_overdue = progressing.reason == _EXCEEDED
     stalled, age_in_s = _stalled(set, block, error, now_s, is_overdue=is_overdue)
-    states = [_available(set, pods, block, now_s), progressing, stalled, _names(faults)]
-    if not faults and service is UNSEEN_SERVICE:
-        states[-1] = _State(
-            NAMES, None, "ServicesNotSeen", "whether the governing Service fits is not known: no rights"
-        )
+    names = _names(faults, service, is_invalid=is_invalid)
+    states = [_available(set, pods, block, now_s), progressing, stalled, names]
     made = {state.type: _condition(state, before.get(state.type), now_s) for state in states}
     waits = [wait_s for wait_s in (age_in_s, deadline_in_s) if wait_s is not None]
     return Notes(_merged(set.conditions, made), tuple(faults), min(waits, default=None))
@@ -326,7 +324,12 @@ def _selector_faults(set: StatefulSet, service: Service, where: str) -> list[tup
     return [("SelectorMissesPods", message)]
 
 
-def _names(faults: list[tuple[str, str]]) -> _State:
-    if not faults:
-        return _State(NAMES, True, "GoverningServiceFits", "the governing Service names the pods")
-    return _State(NAMES, False, faults[0][0], "; ".join(message for _, message in faults))
+def _names(faults: list[tuple[str, str]], service: Service | None, *, is_invalid: bool) -> _State:
+    if faults:
+        return _State(NAMES, False, faults[0][0], "; ".join(message for _, message in faults))
+    if is_invalid:
+        return _State(NAMES, None, "Invalid", "whether the governing Service fits is not known: the set is invalid")
+    if service is UNSEEN_SERVICE:
+        message = "whether the governing Service fits is not known: there are no rights to list Services"
+        return _State(NAMES, None, "ServicesNotSeen", message)
+    return _State(NAMES, True, "GoverningServiceFits", "the governing Service names the pods")

@@ -14,7 +14,7 @@ from headlessdns.controller import conditions
 from headlessdns.controller.actions import Wait, WaitKind
 from headlessdns.controller.conditions import Notes, name_faults, notes
 from headlessdns.controller.model import Status, read_pod, read_set
-from headlessdns.controller.observed import Service
+from headlessdns.controller.observed import UNSEEN_SERVICE, Service
 from tests.controller.support import NOW_S, owner, pods, raw_pod, raw_set, time_at
 
 if TYPE_CHECKING:
@@ -537,6 +537,17 @@ def test_an_invalid_set_claims_nothing() -> None:
     made = noted(a_set(), status(), wait=INVALID)
     assert shown(made, "Available") == ("Unknown", "Invalid", "not known while the set is not valid")
     assert shown(made, "Progressing") == ("False", "Invalid", "nothing is done while the set is not valid")
+    message = "whether the governing Service fits is not known: the set is invalid"
+    assert shown(made, "NamesServed") == ("Unknown", "Invalid", message)
+    assert made.warnings == ()
+
+
+def test_where_services_are_not_seen_nothing_is_said_of_them() -> None:
+    """Without the right to list Services nobody is told that one is missing."""
+    made = noted(a_set(), status(), service=UNSEEN_SERVICE)
+    message = "whether the governing Service fits is not known: there are no rights to list Services"
+    assert shown(made, "NamesServed") == ("Unknown", "ServicesNotSeen", message)
+    assert made.warnings == ()
 
 
 # Names
