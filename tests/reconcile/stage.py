@@ -308,6 +308,11 @@ class Play:
         """Wait until *replicas* pods are there and ready, and no more."""
         self.wait_status(name, replicas=replicas, readyReplicas=replicas, availableReplicas=replicas)
 
+    def wait_pods(self, *names: str) -> None:
+        """Wait until exactly these pods are there, and all are ready."""
+        self.wait(lambda: [pod["metadata"]["name"] for pod in self.all("pods")] == list(names), f"just {names}")
+        self.wait_ready(len(names))
+
     def wait_rolled_out(self, replicas: int, name: str = "web") -> None:
         """Wait until every pod is of the newest revision and ready."""
 

@@ -261,9 +261,9 @@ def start_ordinal(play: Play) -> None:
     play.create(web(3, ordinals={"start": 2}))
     play.wait_ready(3)
     play.patch("statefulsets", "web", {"spec": {"ordinals": {"start": 4}}})
-    play.wait_ready(3)
+    play.wait_pods("web-4", "web-5", "web-6")
     play.patch("statefulsets", "web", {"spec": {"ordinals": None}})
-    play.wait_ready(3)
+    play.wait_pods("web-0", "web-1", "web-2")
 
 
 def unready_pod_halts(play: Play) -> None:
