@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from headlessdns.lab.api.protobuf import decode
+from headlessdns.lab.api.status import ApiError
+
+# What kubectl 1.36 sends for `kubectl create namespace foo`, and for `kubectl create configmap a --from-literal=k=v`.
+NAMESPACE = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x0d\x0a\x07\x0a\x03foo\x42\x00\x12\x00\x1a\x00"
+CONFIG_MAP = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x0f\x0a\x05\x0a\x01a\x42\x00\x12\x06\x0a\x01k\x12\x01v"
+
+
+def message(kind: bytes, raw: bytes, version: bytes = b"v1") -> bytes:
+    meta = b"\x0a" + bytes([len(version)]) + version + b"\x12" + bytes([len(kind)]) + kind
+    return b"k8s\0\x0a" + bytes([len(meta)]) + meta + b"\x12" + bytes([len(raw)]) + raw
+
+
+@pytest.mark.parametrize(
+    ("body", "object"),
+    [
+        pytest.param(
+            NAMESPACE, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "foo"}}, id="a Namespace"
+        ),
+        pytest.param(
+            CONFIG_MAP,
+            {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}, "data": {"k": "v"}},
+            id="a ConfigMap",
+        ),
+        pytest.param(
+            message(b"Secret", b"\x12\x06\x0a\x01k\x12\x01v\x28\x01"),
+            {"kind": "Secret", "apiVersion": "v1", "data": {"k": "dg=="}, "immutable": True},
+            id="octets are base64 in JSON",
+        ),
+        pytest.param(
+            message(b"DeleteOptions", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x2a\x03All"),
+            {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": -1, "dryRun": ["All"]},
+            id="a negative number, and a list",
+        ),
+        pytest.param(
+            message(b"Event", b"\x32\x06\x08\xa5\xeb\xdc\xca\x06\x40\x03"),
+            {"kind": "Event", "apiVersion": "v1", "firstTimestamp": "2026-01-02T03:04:05Z", "count": 3},
+            id="a time",
+        ),
+        pytest.param(message(b"Namespace", b"\x7a\x00"), None, id="a field that is not known"),
+        pytest.param(message(b"Wish", b""), None, id="a kind that is not known"),
+        pytest.param(message(b"Event", b"", b"events.k8s.io/v1"), None, id="an Event of the other form"),
+    ],
+)
+def test_decode(body: bytes, object: dict[str, object] | None) -> None:
+    """What kubectl sends in protobuf is read as the JSON it means, or not at all."""
+    assert decode(body) == object
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        NAMESPACE[:-5],
+        b"k8s\0\x0a\xff",
+        b"k8s\0\x0b",
+        b"k8s\0\x08" + b"\xff" * 11,
+        b"k8s\0\x0a\x02\x08\x01",
+    ],
+    ids=[
+        "empty",
+        "something else",
+        "cut short",
+        "cut in a length",
+        "a group",
+        "an endless number",
+        "a number for a text",
+    ],
+)
+def test_broken(body: bytes) -> None:
+    """Octets that are no protobuf are refused as a bad request."""
+    with pytest.raises(ApiError) as refused:
+        decode(body)
+    assert refused.value.status == 400
