@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 
 import msgspec
 
+from headlessdns.controller import quantities
 from headlessdns.controller.model import (
     POD_INDEX_LABEL,
     POD_NAME_LABEL,
@@ -123,25 +122,6 @@ def has_storage(set: StatefulSet, pod: Pod) -> bool:
 
 # How much claims ask for
 
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,3})|([KMGTPE]i|[numkMGTPE]?))")
-_UNITS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY_UNITS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
-
-
-def read_quantity(text: str) -> Fraction:
-    """Return the number that a quantity of the API writes, exactly; none is negative here.
-
-    Raises:
-        ValueError: It is no quantity.
-    """
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no quantity; expected a number such as 10Gi, 500M or 1e9")
-    number, exponent, unit = Fraction(found[1]), found[2], found[3]
-    if exponent is None and unit in _BINARY_UNITS:
-        return number * (1 << _BINARY_UNITS[unit])
-    return number * Fraction(10) ** (_UNITS[unit] if exponent is None else int(exponent))
-
 
 def storage_to_ask(template: Json, claim: Claim) -> str | None:
     """Return the storage that *claim* is to ask for because *template* asks for more; None where nothing is to change.
@@ -153,10 +133,10 @@ def storage_to_ask(template: Json, claim: Claim) -> str | None:
     wanted = (resources.get("requests") or {}).get("storage")
     if asked is None or wanted is None or claim.is_terminating or claim.status.phase != "Bound":
         return None
-    try:
-        return str(wanted) if read_quantity(str(wanted)) > read_quantity(str(asked)) else None
-    except ValueError:
-        return None  # the API has not let it in
+    more, present = quantities.parse(wanted), quantities.parse(asked)
+    if more is None or present is None:  # the API has not let it in
+        return None
+    return str(wanted) if more > present else None
 
 
 # Whom claims belong to

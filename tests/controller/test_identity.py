@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -410,53 +409,6 @@ def test_claims_of_an_ordinal() -> None:
     present, missing = identity.claims_of(set, 3, found)
     assert [(template["metadata"]["name"], one.name) for template, one in present] == [("b", "b-web-3")]
     assert [template["metadata"]["name"] for template in missing] == ["a", "c"]
-
-
-# Quantities
-
-QUANTITIES = [
-    ("0", 0),
-    ("1", 1),
-    ("10Gi", 10737418240),
-    ("1Ki", 1024),
-    ("3Mi", 3145728),
-    ("1Ti", 1099511627776),
-    ("1Pi", 1125899906842624),
-    ("1Ei", 1152921504606846976),
-    ("1k", 1000),
-    ("500M", 500000000),
-    ("1G", 1000000000),
-    ("2T", 2000000000000),
-    ("1P", 1000000000000000),
-    ("1E", 1000000000000000000),
-    ("1e3", 1000),
-    ("1E3", 1000),
-    ("12e+2", 1200),
-    ("1.5Gi", 1610612736),
-    (".5k", 500),
-    ("1.", 1),
-    ("100m", Fraction(1, 10)),
-    ("1u", Fraction(1, 1000000)),
-    ("1n", Fraction(1, 1000000000)),
-    ("25e-1", Fraction(5, 2)),
-    ("0.1", Fraction(1, 10)),
-    ("9007199254740993", 9007199254740993),
-]
-
-
-@pytest.mark.parametrize(("text", "expected"), QUANTITIES)
-def test_quantities(text: str, expected: Fraction) -> None:
-    """A quantity is read exactly, whatever its unit."""
-    assert identity.read_quantity(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "Gi", "1gi", "1K", "1 Gi", "-1Gi", "1Gi ", "1e", "1e9999", "0x10", "1.2.3", "\u0661"]
-)
-def test_no_quantities(text: str) -> None:
-    """What is no quantity of storage is refused."""
-    with pytest.raises(ValueError, match="is no quantity"):
-        identity.read_quantity(text)
 
 
 STORAGE_ASKED = [

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from headlessdns.controller import validate as sets
+from headlessdns.controller.quantities import canonical
 from headlessdns.lab.api.kinds import RESOURCES, Json, Resource
-from headlessdns.lab.api.quantities import canonical
 
 _BUILT_IN = frozenset((each.group, each.kind) for each in RESOURCES)
 

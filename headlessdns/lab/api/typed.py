@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from headlessdns.controller.quantities import parse
 from headlessdns.lab.api.kinds import Json, Resource
-from headlessdns.lab.api.quantities import parse
 from headlessdns.lab.api.schemas import INT_OR_STRING, QUANTITY, RAW, built_in_schemas, package
 
 _NOT_A_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from headlessdns.controller.quantities import parse
 from headlessdns.lab.api import causes, podrules
 from headlessdns.lab.api.defaults import admit, default
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.ordinalsets import ordinal_set
 from headlessdns.lab.api.podrules import annotation_causes, items, label_causes, label_form, subdomain_form
-from headlessdns.lab.api.quantities import parse
 from headlessdns.lab.api.status import Fault as Cause
 from headlessdns.lab.api.status import invalid
 
