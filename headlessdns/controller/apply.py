@@ -273,27 +273,10 @@ class Applier:
         try:
             await self._write(set, "create", "POST", Watched.POD, collection("Pod", set.namespace), action.manifest)
         except WriteError as error:
-            if error.reason != "AlreadyExists":
+            if error.reason != "AlreadyExists":  # a foreign pod of that name is told by `conditions`
                 self._tell_of_pod(set, "Create", name, str(error))
-            elif (owner := self._foreign_owner(set, name)) is not None:
-                self._recorder.tell(
-                    set,
-                    WARNING,
-                    "NameConflict",
-                    f"Pod {name} exists and belongs to {owner}; delete or rename it, then it is created here",
-                )
             raise _slot_error(error) from error
         self._tell_of_pod(set, "Create", name)
-
-    def _foreign_owner(self, set: StatefulSet, name: str) -> str | None:
-        """Return whose pod has the name *name*, None where it is ours or we have not seen it."""
-        pod = self._observed.pod(set.namespace, name)
-        if pod is None:
-            return None
-        owner = pod.metadata.controller()
-        if owner is None:
-            return "nobody"
-        return None if owner.uid == set.metadata.uid else f"{owner.kind} {owner.name}"
 
     async def _delete(self, set: StatefulSet, action: DeletePod) -> None:
         pod = action.pod

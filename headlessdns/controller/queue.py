@@ -169,9 +169,3 @@ class TokenBucket:
             return True
         self._tokens += 1
         return False
-
-    async def take(self) -> None:
-        """Wait for a token and take it."""
-        delay_s = self.reserve_s()
-        if delay_s:
-            await asyncio.sleep(delay_s)

@@ -441,20 +441,6 @@ def test_try_take() -> None:
     assert [bucket.try_take() for _ in range(2)] == [True, False]
 
 
-def test_take_waits() -> None:
-    """A request waits until it is its turn."""
-
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        bucket = TokenBucket(100, 1, loop.time)
-        begun_s = loop.time()
-        for _ in range(4):
-            await bucket.take()
-        assert loop.time() - begun_s >= 0.0299
-
-    run(scenario())
-
-
 @given(
     qps=st.sampled_from([0.5, 1, 50, 1000]),
     burst=st.integers(1, 20),
