@@ -116,8 +116,9 @@ def test_list_and_watch(real_cluster: RealCluster, namespace: str) -> None:
         await away(real_cluster.delete, service(namespace, "a"))
         await watched.until_services(namespace, "b")
 
-        def slices() -> int:  # counted anew each time: those of namespaces that are going away go one by one
-            return len(real_cluster.request("GET", "/apis/discovery.k8s.io/v1/endpointslices")["items"])
+        def slices() -> int:  # of use are those that name their Service; those of namespaces that go away go one by one
+            query = "labelSelector=kubernetes.io/service-name"
+            return len(real_cluster.request("GET", f"/apis/discovery.k8s.io/v1/endpointslices?{query}")["items"])
 
         await until(lambda: watched.snapshot.count(Kind.ENDPOINT_SLICE) == slices())
         assert len(watched.replaced) == len(watched.reflector.statuses) == 5

@@ -201,7 +201,8 @@ def test_what_was_missed_over_a_compaction_is_caught_up(cluster: RealCluster, se
     """When history is compacted while the watch is away (410 Gone), all is listed anew, and deletions are seen."""
     base = f"db.{space}.svc.cluster.local"
     cluster.create_all([headless(space), slice_of(space, "db", {"db-0": "10.24.0.1", "db-1": "10.24.0.2"})])
-    becomes(server, base, "A", ("NOERROR", ["10.24.0.1", "10.24.0.2"]))
+    # Each watch has a back-off of its own: of the outage before, that of Services may not be over yet.
+    becomes(server, base, "A", ("NOERROR", ["10.24.0.1", "10.24.0.2"]), deadline_s=45)
     cluster.replace(slice_of(space, "db", {"db-0": "10.24.0.1"}))
     becomes(server, base, "A", ("NOERROR", ["10.24.0.1"]))
     cluster.stop_apiserver()
