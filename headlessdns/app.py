@@ -46,6 +46,7 @@ from headlessdns.wire.edns import SECRET_OCTETS
 from headlessdns.wire.respond import Identity
 
 if TYPE_CHECKING:
+    from headlessdns.cluster.follow import Api
     from headlessdns.server.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -177,16 +178,23 @@ class Application:
     Attributes:
         pipeline: From events to frames.
         supervisor: The workers.
+        answers: Set once the workers answer.
         is_leaving: SIGTERM has come; answers go on for the lameduck time.
     """
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: ServeConfig, api: Api | None = None) -> None:
         """Bind, and read manifests, so that what is wrong shows before anything runs.
+
+        Args:
+            config: The settings.
+            api: The API server where the program has one itself; else *config* says which.
 
         Raises:
             HeadlessDNSError: The server cannot start; the text says what to do.
         """
         self._config = config
+        self._api = api
+        self.answers = asyncio.Event()
         self._serials = SerialFile(config.serial_file)
         self._identity = _identity(config)
         self._manifests = None
@@ -230,12 +238,14 @@ class Application:
             gc.freeze()  # what the first lists brought stays; the collector need not walk it again and again
             log.info("ready: %s are listed", _REQUIRED)
 
-    async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, and return the exit code.
+    async def run(self, leave: asyncio.Event | None = None) -> int:
+        """Serve until *leave* is set, and return the exit code.
 
-        The signals are handled here from when there are workers; before that nothing has to be ended in order.
+        Without one, SIGTERM and SIGINT set it. They are handled here from when there are workers; before that nothing
+        has to be ended in order.
         """
-        leave = asyncio.Event()
+        takes_signals = leave is None
+        leave = leave or asyncio.Event()
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
             for listener in self._listeners:
@@ -243,11 +253,12 @@ class Application:
             http_url = await stack.enter_async_context(self._http())
             sources = await self._start_sources(stack)
             stack.push_async_callback(_cancel, sources)
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT) if takes_signals else ():
                 loop.add_signal_handler(number, leave.set)
             stack.push_async_callback(self.supervisor.stop)
             await self.supervisor.start()
             await self._first_answer(leave)
+            self.answers.set()
             if not leave.is_set():
                 self._say_hello(http_url)
             await self._until(leave, sources)
@@ -255,9 +266,10 @@ class Application:
             # Whoever was never ready was never asked either.
             lameduck_s = self._config.lameduck_s if self.pipeline.is_ready else 0.0
             log.info("leaving: not ready any more, answering on for %g s", lameduck_s)
-            leave.clear()
-            with contextlib.suppress(TimeoutError):  # a second signal cuts the wait short
-                await asyncio.wait_for(leave.wait(), lameduck_s)
+            if lameduck_s:
+                leave.clear()
+                with contextlib.suppress(TimeoutError):  # a second signal cuts the wait short
+                    await asyncio.wait_for(leave.wait(), lameduck_s)
         return 0
 
     async def _first_answer(self, leave: asyncio.Event) -> None:
@@ -344,13 +356,10 @@ class Application:
             watch = manifests.watch_manifests(config.manifests, self._take_all, since=self._manifests)
             return [asyncio.create_task(watch, name="manifests")]
         self._step()  # an empty table that says "not ready" is a table
-        from headlessdns.cluster.client import connect  # the kubernetes package costs 0.3 s; manifests do without
         from headlessdns.cluster.reflector import Reflector
         from headlessdns.cluster.review import Reviewer
 
-        # Inside a cluster an API server that is away comes back; until then SERVFAIL lets a forwarder look elsewhere.
-        client = await connect(config.kubeconfig, config.context, check=config.kubeconfig is not None)
-        stack.push_async_callback(client.close)
+        api = self._api or await self._connect(stack)
         reviewer = Reviewer()
 
         def take(events: list[Event]) -> None:
@@ -359,7 +368,7 @@ class Application:
                 log.warning("%s", line)
 
         reflector = Reflector(
-            client,
+            api,
             take,
             namespaces=config.namespaces,
             label_selector=config.label_selector,
@@ -368,6 +377,15 @@ class Application:
         )
         self._statuses = reflector.statuses
         return [asyncio.create_task(reflector.run(), name="the reflector")]
+
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> Api:
+        from headlessdns.cluster.client import connect  # the kubernetes package costs 0.3 s; manifests do without
+
+        # Inside a cluster an API server that is away comes back; until then SERVFAIL lets a forwarder look elsewhere.
+        config = self._config
+        client = await connect(config.kubeconfig, config.context, check=config.kubeconfig is not None)
+        stack.push_async_callback(client.close)
+        return client
 
     def _take_all(self, events: list[Event]) -> None:
         for event in events:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _CHECK_S = 0.25
 _EXIT_S = 0.02  # between the end of a worker's feed and the end of the worker
+_NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Patience(NamedTuple):
@@ -176,15 +177,18 @@ class _Worker(asyncio.Protocol):
 def _start_process(module: str, feed_fd: int, pass_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """Start *module* in a fresh interpreter that finds modules where this one does, and not in the working directory.
 
-    It is a process group of its own: Ctrl-C is for the parent, which decides when the workers leave.
+    It is born deaf to Ctrl-C, which the whole process group gets: the parent decides when the workers leave.
     """
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", module, str(feed_fd)],
-        pass_fds=(feed_fd, *pass_fds),
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        process_group=0,
-    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)  # a new process has the mask of its parent
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, str(feed_fd)],
+            pass_fds=(feed_fd, *pass_fds),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Supervisor:
