@@ -218,7 +218,7 @@ def parse_address(text: str) -> IPAddress:
 _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})\Z")
 
 
-def _listen(text: str) -> Listen:
+def parse_listen(text: str) -> Listen:
     """Return the address that *text* writes; its host is empty for ``:53``."""
     found = _HOST_AND_PORT.match(text)
     if found is None:
@@ -244,12 +244,12 @@ def _listen_remedy(text: str) -> str:
 
 def _listens(text: str) -> tuple[Listen, ...]:
     """Return one address, or both wildcards for ``:53``."""
-    listen = _listen(text)
+    listen = parse_listen(text)
     return (listen,) if listen.host else (Listen("0.0.0.0", listen.port), Listen("::", listen.port))
 
 
 def _listen_or_off(text: str) -> Listen | None:
-    return None if text in ("off", "false") else _listen(text)  # YAML reads a bare `off` as false
+    return None if text in ("off", "false") else parse_listen(text)  # YAML reads a bare `off` as false
 
 
 def parse_server(text: str) -> Listen:
@@ -260,7 +260,7 @@ def parse_server(text: str) -> Listen:
     """
     if is_address(text):
         return Listen(_address(text.strip("[]")), DNS_PORT)
-    listen = _listen(text)
+    listen = parse_listen(text)
     _require(listen.host != "" and listen.port > 0, "name an address, and a port from 1 on")
     return listen
 

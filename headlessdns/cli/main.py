@@ -15,6 +15,7 @@ from headlessdns.errors import HeadlessDNSError
 
 _COMMANDS = {
     "controller": "headlessdns.cli.controller",
+    "lab": "headlessdns.cli.lab",
     "plan": "headlessdns.cli.plan",
     "query": "headlessdns.cli.query",
     "rollout": "headlessdns.cli.rollout",
@@ -32,7 +33,9 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[:1] in (["serve"], ["controller"]):
+        if args[:2] == ["lab", "ctl"]:  # all other arguments of lab are manifests
+            return "lab ctl", _load("headlessdns.cli.ctl"), args[2:]
+        if args[:1] in (["serve"], ["controller"], ["lab"]):
             ctx.call_on_close(leaving.at_once())  # before its imports, which take a while
         return super().resolve_command(ctx, args)
 
@@ -40,9 +43,7 @@ class _Commands(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = importlib.import_module(module).command
-        assert isinstance(command, click.Command)
-        return command
+        return _load(module)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -50,6 +51,12 @@ class _Commands(click.Group):
         except HeadlessDNSError as error:
             click.echo(str(error), err=True)
             ctx.exit(EXIT_INPUT)
+
+
+def _load(module: str) -> click.Command:
+    command = importlib.import_module(module).command
+    assert isinstance(command, click.Command)
+    return command
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

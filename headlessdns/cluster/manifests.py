@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import stat
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +22,13 @@ from typing import NamedTuple
 import msgspec
 
 from headlessdns.cluster import documents, selectors
-from headlessdns.cluster.documents import Decoded, Found, Note
+from headlessdns.cluster.documents import Decoded, Found, Note, Raw
 from headlessdns.cluster.objects import Event, Key, Kind, Metadata, Namespace, Object, Replace
 from headlessdns.errors import Fault, ManifestError
 
 logger = logging.getLogger(__name__)
 
+STANDARD_INPUT = "-"
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE_OCTETS = 64 * 1024 * 1024
 POLL_INTERVAL_S = 0.4
@@ -78,6 +80,37 @@ def read(paths: Sequence[Path], *, namespaces: Iterable[str] = (), label_selecto
     if faults := store.faults() + faults:
         raise ManifestError(faults)
     return manifests
+
+
+def read_raw(paths: Sequence[str]) -> list[Raw]:
+    """Return every object in *paths*, of any kind, in the order of the files.
+
+    Args:
+        paths: Files and folders; `-` is standard input.
+
+    Raises:
+        ManifestError: With every fault of every file.
+    """
+    scan = _scan([path for path in paths if path != STANDARD_INPUT])
+    faults = list(scan.faults)
+    found: list[Raw] = []
+    for name in [*scan.files, *(path for path in paths if path == STANDARD_INPUT)]:
+        try:
+            octets = sys.stdin.buffer.read() if name == STANDARD_INPUT else _octets(name)
+        except OSError as error:
+            faults.append(_path_fault(name, error))
+            continue
+        if fault := _size_fault(octets, name):
+            faults.append(fault)
+            continue
+        is_json = name.endswith(".json") or (name == STANDARD_INPUT and octets.lstrip()[:1] == b"{")
+        shown = "standard input" if name == STANDARD_INPUT else name
+        objects, broken = documents.decode_raw(octets, shown, is_json=is_json)
+        found += objects
+        faults += broken
+    if faults:
+        raise ManifestError(faults)
+    return found
 
 
 class _Signature(NamedTuple):
@@ -248,13 +281,18 @@ def _twice(found: Found, first: str) -> Fault:
     return Fault(found.where, what, "each object once", "keep one of the two")
 
 
-def _decode(octets: bytes, name: str) -> Decoded:
+def _size_fault(octets: bytes, name: str) -> Fault | None:
     if len(octets) > MAX_FILE_OCTETS:
         limit = f"at most {MAX_FILE_OCTETS // 2**20} MiB"
-        return Decoded(faults=[Fault(name, "more than that", limit, "split the file, one document after the other")])
+        return Fault(name, "more than that", limit, "split the file, one document after the other")
     if not octets.strip():
-        remedy = "write an object into it, or remove the file"
-        return Decoded(faults=[Fault(name, "an empty file", "at least one document", remedy)])
+        return Fault(name, "an empty file", "at least one document", "write an object into it, or remove the file")
+    return None
+
+
+def _decode(octets: bytes, name: str) -> Decoded:
+    if fault := _size_fault(octets, name):
+        return Decoded(faults=[fault])
     return documents.decode(octets, name, is_json=name.endswith(".json"))
 
 

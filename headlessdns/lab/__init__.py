@@ -1,1 +1,5 @@
 """A cluster on a laptop."""
+
+from headlessdns.lab.client import Lab
+
+__all__ = ["Lab"]

@@ -324,6 +324,11 @@ def _pod_state(one: Json) -> _PodState:
     return state
 
 
+def pod_word(one: Json) -> str:
+    """Return the word that kubectl has for the state of a pod: Running, Terminating, ImagePullBackOff."""
+    return _pod_state(one).word
+
+
 def _readiness_gates(one: Json) -> str:
     gates = at(one, "spec.readinessGates", [])
     passed = sum(_condition(one, gate["conditionType"]).get("status") == "True" for gate in gates)
