@@ -179,6 +179,7 @@ class Running:
         if "dns" not in settings.without:
             dns = Application(dns_config, self.api.client("headlessdns-dns"))
             self.dns = Listen(*dns.addresses[0])
+            self.api.api.dns_address = str(self.dns)
             self._run("the DNS", dns.run(self._leave))
             started.append(dns.answers)
         if "kubelet" not in settings.without:
