@@ -291,15 +291,17 @@ class ListWatch:
         backoff: Backoff = Backoff(),  # noqa: B008  # immutable
         rng: random.Random | None = None,
         codec: Codec | None = None,
+        streams_lists: bool = True,
     ) -> None:
-        """Begin with a streamed list of *kind* in *namespace*, all namespaces where None.
+        """Begin with a list of *kind* in *namespace*, all namespaces where None.
 
-        With a *codec* it may be any kind, and its events hold what the codec reads.
+        With a *codec* it may be any kind, and its events hold what the codec reads. Where *streams_lists* is false,
+        lists come in pages only.
         """
         self.kind = kind
         self._codec = codec or CODECS[kind]
         self.namespace = namespace
-        self.state = State.STREAMED_LIST
+        self.state = State.STREAMED_LIST if streams_lists else State.PAGED_LIST
         self.is_over = False
         self.is_listed = False
         self.forbidden: Literal["", "forbidden", "absent"] = ""
@@ -309,7 +311,7 @@ class ListWatch:
         self._label_selector = label_selector if kind in SELECTED_KINDS else ""
         self._backoff = backoff
         self._rng = rng or random.Random()
-        self._streams_lists = True
+        self._streams_lists = streams_lists
         self._page_size = PAGE_SIZE
         self._resource_version = ""
         self._continue = ""
