@@ -26,7 +26,8 @@ from headlessdns.controller.model import REVISION, Json, Revision, SetKind, Stat
 from headlessdns.errors import HeadlessDNSError
 
 if TYPE_CHECKING:
-    from headlessdns.cluster.client import Answer, ApiClient
+    from headlessdns.cluster.answer import Answer
+    from headlessdns.cluster.client import ApiClient
 
 EXIT_NOT_DONE = 1  # as kubectl has it
 LOOK_S = 0.5

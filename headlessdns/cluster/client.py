@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -29,10 +29,10 @@ from kubernetes.aio.config import load_kube_config as _untyped_load
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader as _UntypedLoader
 
 from headlessdns import __version__
+from headlessdns.cluster.answer import REQUEST_TIMEOUT_S, Answer
 from headlessdns.errors import ClusterError
 
 CONNECT_TIMEOUT_S = 10.0
-REQUEST_TIMEOUT_S = 10.0  # of a request whose answer is read as a whole
 KEEP_ALIVE_IDLE_S, KEEP_ALIVE_INTERVAL_S, KEEP_ALIVE_PROBES = 30, 10, 3  # a dead peer is noticed within a minute
 FAREWELL_S = 0.5
 RENEWED_LATELY_S = 1.0  # several watches meet the end of one token at once
@@ -47,20 +47,6 @@ _InClusterConfigLoader: Any = _UntypedLoader
 _load_kube_config: Any = _untyped_load
 
 _Load = Callable[[Configuration], Awaitable[None]]
-
-
-class Answer(NamedTuple):
-    """A whole answer.
-
-    Attributes:
-        status: The HTTP status.
-        retry_after: The header of that name, empty where there is none.
-        body: The body.
-    """
-
-    status: int
-    retry_after: str
-    body: bytes
 
 
 class Reply:

@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.controller.model import Json
 from headlessdns.errors import ClusterError
 

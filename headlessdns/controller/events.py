@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.controller.model import Json, StatefulSet
 from headlessdns.controller.queue import TokenBucket
 from headlessdns.errors import ClusterError

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, cast
 import msgspec
 
 from headlessdns.cluster import follow, objects
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.cluster.follow import Follower, Watch
 from headlessdns.cluster.objects import Delete, Event, Forbid, Put, Replace
 from headlessdns.cluster.watch import Codec, ListWatch, WatchStatus

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from headlessdns.cluster import follow
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.cluster.watch import Backoff
 from headlessdns.errors import ClusterError
 from headlessdns.lab.addresses import AddressPool

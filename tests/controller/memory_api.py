@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.errors import ClusterError
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.controller import apply
 from headlessdns.controller.actions import (
     AdoptPod,

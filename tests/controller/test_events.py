@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.controller.events import NORMAL, WARNING, Recorder
 from headlessdns.controller.model import read_set
 from headlessdns.errors import ClusterError

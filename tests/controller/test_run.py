@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.controller import run as controller_run
 from headlessdns.controller.election import Elector, Times
 from headlessdns.controller.model import SetKind

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.controller import conditions
 from headlessdns.controller.apply import Applier, SlotError, WriteError
 from headlessdns.controller.model import SetKey, SetKind

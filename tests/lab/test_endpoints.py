@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headlessdns.cluster.client import Answer
+from headlessdns.cluster.answer import Answer
 from headlessdns.errors import ClusterError
 from headlessdns.lab.endpoints import EndpointController
 from tests.cluster.waiting import until

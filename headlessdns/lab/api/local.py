@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headlessdns.cluster.client import REQUEST_TIMEOUT_S, Answer
+from headlessdns.cluster.answer import REQUEST_TIMEOUT_S, Answer
 from headlessdns.lab.api.server import Request, Stream
 
 if TYPE_CHECKING:
