@@ -3,7 +3,7 @@
 # LISTEN=... the address of `make serve`; ARGS=... is passed on to the command.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fuzz bench bench-controller peers clean
+.PHONY: help serve test check fuzz bench bench-controller bench-lab peers clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,9 @@ bench: $(STAMP)  ## Measure against Knot and CoreDNS
 bench-controller: $(STAMP)  ## Measure the controller against kube-controller-manager
 	$(BIN)/python -m bench.controller $(ARGS)
 	$(BIN)/python -m bench.held
+
+bench-lab: $(STAMP)  ## Measure the embedded API against kube-apiserver and etcd
+	$(BIN)/python -m bench.lab $(ARGS)
 
 peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
 	$(BIN)/python -m tests.peers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Any
 
 _FORM = re.compile(
@@ -34,6 +35,11 @@ def parse(quantity: Any) -> Decimal | None:
 
 def canonical(quantity: Any) -> Any:
     """Return *quantity* as the API server writes it, itself where it is no quantity."""
+    is_short = isinstance(quantity, str) and len(quantity) < 32
+    return _canonical_text(quantity) if is_short else _canonical(quantity)
+
+
+def _canonical(quantity: Any) -> Any:
     number = parse(quantity)
     if number is None:
         return quantity
@@ -46,6 +52,10 @@ def canonical(quantity: Any) -> Any:
     if re.search("[eE][+-]?[0-9]", text):
         return f"{shown}e{power}" if power else str(shown)
     return f"{shown}{_SUFFIXES[power]}"
+
+
+# The same few are written again and again.
+_canonical_text = lru_cache(maxsize=4096)(_canonical)
 
 
 def _binary(number: Decimal) -> str:

@@ -122,13 +122,17 @@ def dns_subdomain(value: str) -> list[str]:
     return wrong
 
 
+_KEY_FORM = _by_form(_KEY_RULE, _KEY, "MyName", "my.name", "123-abc")
+
+
 def qualified_name(value: str) -> list[str]:
     """A label's key: a name, and before a slash a subdomain if any."""
     prefix, slash, name = value.rpartition("/")
-    rule = _by_form(_KEY_RULE, _KEY, "MyName", "my.name", "123-abc")
     wrong = []
     if value.count("/") > 1:
-        return [f"a valid label key {rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        return [
+            f"a valid label key {_KEY_FORM} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        ]
     if slash:
         found = dns_subdomain(prefix) if prefix else ["must be non-empty"]
         # The API server counts the same octets under two names.
@@ -138,7 +142,7 @@ def qualified_name(value: str) -> list[str]:
     elif len(name.encode()) > 63:
         wrong.append("name part must be no more than 63 bytes")
     if not _matches(_KEY, name):
-        wrong.append(f"name part {rule}")
+        wrong.append(f"name part {_KEY_FORM}")
     return wrong
 
 

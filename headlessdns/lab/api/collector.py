@@ -9,14 +9,17 @@ Source: Kubernetes, "Garbage Collection"; k8s.io/kubernetes `pkg/controller/garb
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from headlessdns.lab.api import crd
-from headlessdns.lab.api.kinds import Json
+from headlessdns.lab.api.deleting import FOREGROUND, ORPHAN
+from headlessdns.lab.api.kinds import DEFINITIONS, NAMESPACES, Json
 from headlessdns.lab.api.registry import Registry
-from headlessdns.lab.api.rules import DEFINITIONS, FOREGROUND, NAMESPACES, ORPHAN, Deletion, Rules
+from headlessdns.lab.api.rules import Rules
 from headlessdns.lab.api.status import ApiError
-from headlessdns.lab.api.store import Entry, Event, Store
+from headlessdns.lab.api.store import Entry, Event, JournalError, Store
+from headlessdns.lab.api.writes import Deletion
 
 
 class Target(NamedTuple):
@@ -86,7 +89,7 @@ def _definition(store: Store, entry: Entry) -> Iterator[Action]:
     for one in objects:
         if not one.is_terminating:
             yield Delete(_target(entry.name, one))
-    if not objects:
+    if not objects and crd.FINALIZER in _finalizers(entry):
         yield Release(_target(DEFINITIONS, entry), crd.FINALIZER)
 
 
@@ -162,7 +165,11 @@ class Collector:
         return not self._waiting
 
     def run(self, limit: int | None = None) -> None:
-        """Look at up to *limit* objects, all of them by default, also those that come up on the way."""
+        """Look at objects and do up to about *limit* things; all of them by default, also what comes up on the way.
+
+        Raises:
+            JournalError: A write could not be kept; its object is still to be looked at.
+        """
         done = 0
         while self._waiting and (limit is None or done < limit):
             target = next(iter(self._waiting))
@@ -171,8 +178,16 @@ class Collector:
             entry = self._find(target)
             if entry is None:
                 continue
-            for action in list(decide(self._store, self._rules.registry, target.resource, entry)):
-                self._do(action)
+            actions = list(islice(decide(self._store, self._rules.registry, target.resource, entry), limit))
+            if len(actions) == limit:
+                self._waiting[target] = None  # there may be more
+            done += len(actions)
+            try:
+                for action in actions:
+                    self._do(action)
+            except JournalError:
+                self._waiting[target] = None
+                raise
 
     def _heed(self, resource: str, event: Event) -> None:
         entry = event.entry

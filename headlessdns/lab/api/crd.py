@@ -34,10 +34,9 @@ def settle(definition: Json, now: str) -> None:
     """Default *definition* and write the status that says it is served, in place."""
     spec = definition.get("spec") or {}
     names = spec.get("names") or {}
-    if not isinstance(names, dict) or not names.get("kind"):
-        return
-    names.setdefault("singular", str(names["kind"]).lower())
-    names.setdefault("listKind", f"{names['kind']}List")
+    if names.get("kind"):
+        names.setdefault("singular", str(names["kind"]).lower())
+        names.setdefault("listKind", f"{names['kind']}List")
     spec.setdefault("conversion", {"strategy": "None"})
     status = definition.setdefault("status", {})
     old = {one.get("type"): one for one in status.get("conditions") or ()}
@@ -119,7 +118,7 @@ def _storage_version(spec: Json) -> str:
 
 
 def default(schema: Json, object: Json) -> None:
-    """Fill in the defaults of *schema*, in place, where their parents are there."""
+    """Fill in the defaults of *schema*, in place, where their parents are there; drop nulls that it does not allow."""
     _walk_defaults(schema, object)
 
 
@@ -129,12 +128,17 @@ def _walk_defaults(schema: Json, value: Any) -> None:
         for name, child in properties.items():
             if "default" in child and (name not in value or (value[name] is None and not child.get("nullable"))):
                 value[name] = copy.deepcopy(child["default"])
+            elif name in value and value[name] is None and not child.get("nullable"):
+                del value[name]
             if name in value:
                 _walk_defaults(child, value[name])
         additional = schema.get("additionalProperties")
         if isinstance(additional, dict):
-            for name in value.keys() - properties.keys():
-                _walk_defaults(additional, value[name])
+            for name in sorted(value.keys() - properties.keys()):
+                if value[name] is None and not additional.get("nullable"):
+                    del value[name]
+                else:
+                    _walk_defaults(additional, value[name])
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for item in value:
             _walk_defaults(schema["items"], item)
@@ -251,18 +255,39 @@ def _validate_list(schema: Json, value: list[Any], path: str, faults: list[Fault
         faults.append(Fault(path, "FieldValueInvalid", message))
     if most is not None and len(value) > most:
         faults.append(Fault(path, "FieldValueTooMany", f"Too many: {len(value)}: must have at most {most} items"))
+    faults += _double_items(schema, value, path)
     if isinstance(schema.get("items"), dict):
         for index, item in enumerate(value):
             _validate(schema["items"], item, f"{path}[{index}]", faults)
 
 
+def _double_items(schema: Json, value: list[Any], path: str) -> list[Fault]:
+    """Return the items that another one before them is the same as, in a set or by their keys."""
+    kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
+    seen: set[str] = set()
+    faults = []
+    for index, item in enumerate(value):
+        if kind == "set":
+            shown = json.dumps(item, separators=(",", ":"))
+        elif kind == "map" and isinstance(item, dict):
+            shown = json.dumps({key: item[key] for key in sorted(keys) if key in item}, separators=(",", ":"))
+        else:
+            continue
+        if shown in seen:
+            faults.append(Fault(f"{path}[{index}]", "FieldValueDuplicate", f"Duplicate value: {shown}"))
+        seen.add(shown)
+    return faults
+
+
 def _scalar_faults(schema: Json, value: Any, path: str) -> list[Fault]:
     texts: list[str] = []
+    faults: list[Fault] = []
     if isinstance(value, str):
+        if "maxLength" in schema and len(value) > schema["maxLength"]:
+            message = f"Too long: may not be more than {schema['maxLength']} bytes"
+            faults.append(Fault(path, "FieldValueTooLong", message))
         if len(value) < schema.get("minLength", 0):
             texts.append(f"should be at least {schema['minLength']} chars long")
-        if "maxLength" in schema and len(value) > schema["maxLength"]:
-            texts.append(f"should be at most {schema['maxLength']} chars long")
         if "pattern" in schema and not _fits(schema["pattern"], value):
             texts.append(f"should match '{schema['pattern']}'")
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -272,9 +297,9 @@ def _scalar_faults(schema: Json, value: Any, path: str) -> list[Fault]:
             texts.append(f"should be less than or equal to {schema['maximum']}")
         if schema.get("format") == "int32" and abs(value) > _MAX_INT32:
             texts.append("should be an integer of 32 bits")
-    return [
-        Fault(path, "FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {path} in body {text}") for text in texts
-    ]
+    shown = json.dumps(value)
+    faults += [Fault(path, "FieldValueInvalid", f"Invalid value: {shown}: {path} in body {text}") for text in texts]
+    return faults
 
 
 def _fits(pattern: str, value: str) -> bool:

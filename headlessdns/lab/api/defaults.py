@@ -6,7 +6,7 @@ names, UIDs, times and what admission takes from other objects are the business 
 
 from __future__ import annotations
 
-import copy
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +14,7 @@ from headlessdns.controller import validate as sets
 from headlessdns.controller.quantities import canonical
 from headlessdns.lab.api.kinds import RESOURCES, Json, Resource
 
+_CONTAINERS = (dict, list)  # a union would be made anew each time
 _BUILT_IN = frozenset((each.group, each.kind) for each in RESOURCES)
 
 
@@ -29,7 +30,7 @@ def default(resource: Resource, object: Json) -> None:
     """
     if (resource.group, resource.kind) not in _BUILT_IN or resource.kind == "CustomResourceDefinition":
         return
-    _drop_empty(object, resource.kind)
+    _drop_empty(object, resource.kind)  # quantities have their canonical form then, too
     if not isinstance(object.get("spec", {}), dict) or not isinstance(object.get("status", {}), dict):
         return
     found = _DEFAULTS.get(resource.kind)
@@ -38,7 +39,6 @@ def default(resource: Resource, object: Json) -> None:
     for condition in _each(_part(object, "status") if "status" in object else {}, "conditions"):
         for field in _TIMES_OF_CONDITIONS.get(resource.kind, ()):
             condition.setdefault(field, None)
-    _canonical_quantities(object)
 
 
 def admit(resource: Resource, object: Json) -> None:
@@ -51,7 +51,7 @@ def admit(resource: Resource, object: Json) -> None:
     _fill(_part(object, "status"), phase="Pending", qosClass=_qos_class(spec))
 
 
-# ---- Empty values
+# ---- Empty values and quantities
 
 # Maps of a user's own keys: their values stay, whatever they are; without keys the map goes.
 _MAPS = frozenset(
@@ -170,6 +170,7 @@ _EMPTY_IS_SOMETHING = frozenset(
         ),
     }
 )
+_QUANTITIES = frozenset({"limits", "requests", "capacity", "allocatable", "overhead", "allocatedResources"})
 _EMPTY_PATH_IS_NOTHING = frozenset({"httpGet.path"})
 
 
@@ -177,26 +178,37 @@ def _drop_empty(object: Json, kind: str) -> None:
     for field, value in list(object.items()):
         if kind == "ControllerRevision" and field == "data":
             continue
-        if _is_nothing(value, field, kind, kind, f"{kind}.{field}"):
-            del object[field]
-        elif field != "data":
+        if not value:
+            if _is_nothing(value, field, kind, kind, f"{kind}.{field}"):
+                del object[field]
+        elif field != "data" and isinstance(value, dict | list):
             _drop_below(value, field, kind, f"{kind}.{field}")
 
 
-def _drop_below(value: Any, name: str, kind: str, path: str) -> None:
+def _drop_below(value: Json | list[Any], name: str, kind: str, path: str) -> None:
     if isinstance(value, list):
         for item in value:
-            _drop_below(item, name, kind, path)
-    elif isinstance(value, dict) and name not in _MAPS and path != "Service.spec.selector":
-        for field, below in list(value.items()):
-            here = f"{path}.{field}"
-            if _is_nothing(below, field, name, kind, here):
-                del value[field]
-            elif isinstance(below, dict | list):
-                _drop_below(below, field, kind, here)
+            if isinstance(item, _CONTAINERS):
+                _drop_below(item, name, kind, path)
+    elif name in _QUANTITIES:
+        for field, quantity in value.items():
+            value[field] = canonical(quantity)
+    elif name not in _MAPS and path != "Service.spec.selector":
+        empty = []
+        for field, below in value.items():
+            if field == "sizeLimit":
+                value[field] = canonical(below)
+            if not below:
+                if _is_nothing(below, field, name, kind, f"{path}.{field}"):
+                    empty.append(field)
+            elif isinstance(below, _CONTAINERS):
+                _drop_below(below, field, kind, f"{path}.{field}")
+        for field in empty:
+            del value[field]
 
 
 def _is_nothing(value: Any, field: str, parent: str, kind: str, path: str) -> bool:
+    """Tell whether an empty *value* is left out."""
     if value is None:
         return True
     if value == "":
@@ -210,26 +222,6 @@ def _is_nothing(value: Any, field: str, parent: str, kind: str, path: str) -> bo
     if value == []:
         return True
     return value == {} and (field in _MAPS or path == "Service.spec.selector")
-
-
-# ---- Quantities
-
-_QUANTITIES = frozenset({"limits", "requests", "capacity", "allocatable", "overhead", "allocatedResources"})
-
-
-def _canonical_quantities(value: Any) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _canonical_quantities(item)
-    elif isinstance(value, dict):
-        for field, below in value.items():
-            if field in _QUANTITIES and isinstance(below, dict):
-                for name, quantity in below.items():
-                    below[name] = canonical(quantity)
-            elif field == "sizeLimit":
-                value[field] = canonical(below)
-            elif field not in _MAPS and isinstance(below, dict | list):
-                _canonical_quantities(below)
 
 
 # ---- Defaults by kind
@@ -248,7 +240,7 @@ _TIMES_OF_CONDITIONS = {
 def _fill(object: Json, **defaults: Any) -> None:
     for field, value in defaults.items():
         if object.get(field) is None:
-            object[field] = copy.deepcopy(value)
+            object[field] = value.copy() if isinstance(value, dict | list) else value  # none is deeper
 
 
 def _part(object: Json, field: str) -> Json:
@@ -265,30 +257,26 @@ def _each(object: Json, field: str) -> Iterator[Json]:
         yield from (item for item in found if isinstance(item, dict))
 
 
-def _with_set_defaults(spec: Json) -> Json:
-    """Return the spec of a StatefulSet with its defaults, itself where it has a wrong type somewhere."""
-    try:
-        done: Json = sets.with_defaults({"kind": "StatefulSet", "spec": spec})["spec"]
-    except (AttributeError, KeyError, TypeError):
-        return spec
-    return done
+def _add_set_defaults(spec: Json) -> None:
+    """Add its defaults to the spec of a StatefulSet, as far as it has no wrong type."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        sets.add_defaults({"kind": "StatefulSet", "spec": spec})
 
 
-def _with_pod_defaults(spec: Json) -> Json:
-    """Return the spec of a pod or of its template with its defaults."""
+def _add_pod_defaults(spec: Json) -> None:
+    """Add its defaults to the spec of a pod or of its template."""
     # StatefulSets have the table of these; what they add around the template is thrown away.
-    done: Json = _with_set_defaults({"template": {"spec": spec}})["template"]["spec"]
+    _add_set_defaults({"template": {"spec": spec}})
     for field in ("containers", "initContainers"):
-        for container in _each(done, field):
+        for container in _each(spec, field):
             _fill(container, resources={})
-    return done
 
 
 def _template(object: Json) -> None:
     spec = _part(object, "spec")
     template = _part(spec, "template")
     _part(template, "metadata")
-    template["spec"] = _with_pod_defaults(_part(template, "spec"))
+    _add_pod_defaults(_part(template, "spec"))
 
 
 def _stateful_set(object: Json) -> None:
@@ -299,8 +287,8 @@ def _stateful_set(object: Json) -> None:
         for template in _each(spec, "volumeClaimTemplates"):
             _part(template, "metadata")
             _part(_part(template, "spec"), "resources")
-    object["spec"] = _with_set_defaults(spec)
-    _fill(object["spec"], serviceName="")
+    _add_set_defaults(spec)
+    _fill(spec, serviceName="")
     _fill(_part(object, "status"), replicas=0, availableReplicas=0)
 
 
@@ -326,7 +314,7 @@ _ALWAYS_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreach
 
 def _pod(object: Json) -> None:
     spec = _part(object, "spec")
-    spec = object["spec"] = _with_pod_defaults(spec)
+    _add_pod_defaults(spec)
     _fill(spec, enableServiceLinks=True)
     for group in ("containers", "initContainers"):
         for container in _each(spec, group):

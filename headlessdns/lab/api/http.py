@@ -21,11 +21,14 @@ import trustme
 from aiohttp import web
 
 from headlessdns.errors import HeadlessDNSError
+from headlessdns.lab.api import notices
 from headlessdns.lab.api.bodies import MAX_OCTETS
 from headlessdns.lab.api.local import LocalClient
-from headlessdns.lab.api.server import Answer, Api, Request, Stream, refusal
+from headlessdns.lab.api.messages import Answer, Request, Stream, refusal
+from headlessdns.lab.api.schemas import built_in_schemas
+from headlessdns.lab.api.server import Api
 from headlessdns.lab.api.status import ApiError, unauthorized
-from headlessdns.lab.api.store import Event, Store
+from headlessdns.lab.api.store import Event, JournalError, Store
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ BOOKMARK_INTERVAL_S = 60.0
 LAST_BOOKMARK_S = 2.0  # before the end of a watch
 STALLED_S = 30.0  # a watcher that takes nothing for so long is cut off
 COLLECT_AT_ONCE = 200  # objects that are looked at before others have their turn
+COLLECT_AGAIN_S = 1.0  # after writes could not be kept
 
 _PATHS_WITHOUT_TOKEN = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 
@@ -94,22 +98,31 @@ class EmbeddedApi:
         return self.api.store
 
     async def __aenter__(self) -> EmbeddedApi:
+        # Half a second's work, which else the first write would wait for, and all others with it.
+        await asyncio.to_thread(built_in_schemas)
         context = self._make_certificates()
         self.store.listeners.append(self._wake)
         server = web.Server(self._respond, access_log=None, handler_cancellation=True)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, ssl_context=context)
+        starting = asyncio.ensure_future(site.start())
         try:
-            await site.start()
+            await asyncio.shield(starting)
         except OSError as error:
             await self._runner.cleanup()
             raise HeadlessDNSError(
-                f"cannot serve the API at {self._host} port {self._port}: {error.strerror or error}; "
+                f"cannot serve the API at {self._host} port {self._port}: {os.strerror(error.errno or 0)}; "
                 "choose another with --api, or port 0"
             ) from error
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])  # cut short, it would leave a socket that listens
+            await self._runner.cleanup()
+            raise
         host, port = self._runner.addresses[0][:2]
         self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        with contextlib.suppress(JournalError):
+            self.api.say_address(host, port)
         self._collect_soon()
         return self
 
@@ -220,7 +233,11 @@ class EmbeddedApi:
 
     def _collect(self) -> None:
         self._collecting = None
-        self.api.collector.run(COLLECT_AT_ONCE)
+        try:
+            self.api.collector.run(COLLECT_AT_ONCE)
+        except JournalError:
+            self._collecting = asyncio.get_running_loop().call_later(COLLECT_AGAIN_S, self._collect)
+            return
         if not self.api.collector.is_idle:
             self._collect_soon()
 
@@ -294,6 +311,11 @@ async def _body(request: web.BaseRequest) -> bytes:
     chunks, size = [], 0
     if (request.content_length or 0) > MAX_OCTETS:
         raise _too_large()
+    if request.content.is_eof():  # it came with the head
+        body = request.content.read_nowait()
+        if len(body) > MAX_OCTETS:
+            raise _too_large()
+        return body
     async for chunk in request.content.iter_any():
         size += len(chunk)
         if size > MAX_OCTETS:
@@ -308,7 +330,10 @@ def _too_large() -> ApiError:
 
 def _response(answer: Answer) -> web.Response:
     headers = {"Content-Type": answer.content_type, "Cache-Control": "no-cache, private", **answer.headers}
-    return web.Response(body=answer.body, status=answer.status, headers=headers)
+    response = web.Response(body=answer.body, status=answer.status, headers=headers)
+    for notice in answer.notices:
+        response.headers.add("Warning", notices.header(notice))
+    return response
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 
+# What resources are called in messages, and where they are kept.
+NAMESPACES, NODES, PODS, SERVICES, SECRETS = "namespaces", "nodes", "pods", "services", "secrets"
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 

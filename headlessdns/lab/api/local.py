@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headlessdns.cluster.answer import REQUEST_TIMEOUT_S, Answer
-from headlessdns.lab.api.server import Request, Stream
+from headlessdns.lab.api.messages import Request, Stream
 
 if TYPE_CHECKING:
     from headlessdns.lab.api.http import EmbeddedApi

@@ -9,7 +9,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import msgspec
 
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.patch import PatchError
@@ -22,6 +25,10 @@ MAX_UPDATERS = 10
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _ABSENT: Any = object()
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_REMEMBERED_OCTETS = 16_384
+_CONTAINERS = (dict, list)  # a union would be made anew each time
 
 # What everybody sets is nobody's.
 _UNTRACKED: Paths = frozenset(
@@ -45,6 +52,8 @@ _UNTRACKED: Paths = frozenset(
         ),
     }
 )
+
+_UNTRACKED_VALUES = tuple(_UNTRACKED - {("f:metadata",)})
 
 # Structures that every object of the kind has, even an empty one. Elsewhere what comes is a field that is set.
 _ALWAYS: dict[str, tuple[Fields, ...]] = {
@@ -89,10 +98,54 @@ class Conflict(NamedTuple):
     path: str
 
 
-class _Entry(NamedTuple):
-    paths: Paths
-    time: str
-    version: str
+class _Entry:
+    """The fields of one manager: a tree as FieldsV1 has it, a set of paths, or both; each is made when it is needed."""
+
+    __slots__ = ("_paths", "_tree", "time", "version")
+
+    def __init__(self, paths: Paths | None, time: str, version: str, tree: Json | None = None) -> None:
+        self.time = time
+        self.version = version
+        self._paths = paths
+        self._tree = tree
+
+    @property
+    def paths(self) -> Paths:
+        if self._paths is None:
+            self._paths = frozenset(_paths_in(self._tree or {}, ()))
+        return self._paths
+
+    @property
+    def tree(self) -> Json:
+        if self._tree is None:
+            self._tree = _tree(self._paths or ())
+        return self._tree
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._tree if self._paths is None else self._paths)
+
+    def in_order(self) -> _Entry:
+        """Return the same fields with a tree made anew."""
+        return _Entry(self.paths, self.time, self.version)
+
+    def at(self, time: str) -> _Entry:
+        """Return the same fields with another time."""
+        return _Entry(self._paths, time, self.version, self._tree)
+
+    def has_any(self, paths: Iterable[Path]) -> bool:
+        """Tell whether one of *paths* is among the fields. Few are looked up in the tree, which is there already."""
+        if self._paths is None:
+            return any(_is_in(self._tree or {}, path) for path in paths)
+        return not self._paths.isdisjoint(paths)
+
+    def without(self, paths: Paths) -> _Entry:
+        """Return the fields but *paths*."""
+        return _Entry(self.paths - paths, self.time, self.version) if self.has_any(paths) else self
+
+    def has_all(self, paths: Iterable[Path]) -> bool:
+        """Tell whether all of *paths* are among the fields."""
+        return all(_is_in(self.tree, path) for path in paths)
 
 
 _Managers = dict[Manager, _Entry]
@@ -130,11 +183,11 @@ def apply(
     shapes = Shapes(resource, schema)
     _check(applied, resource, shapes)
     tracker = _Tracker(shapes, resource, subresource, now)
-    before = copy.deepcopy(live) if live is not None else {"metadata": {}}
-    managers = _read(before["metadata"].pop("managedFields", None))
+    before = _without_managers(live)
+    managers = _read(live["metadata"].get("managedFields") if live is not None else None)
     if live is not None and not managers:
         first = tracker.updated({"metadata": {}}, before, {}, "before-first-apply", "")
-        managers = {key: entry._replace(time=now) for key, entry in first.items()}
+        managers = {key: entry.at(now) for key, entry in first.items()}
     identity = Manager(manager, "Apply", "", subresource)
     after, new_managers, conflicts = tracker.applied(before, applied, managers, identity, force)
     if conflicts and manager == "kubectl":
@@ -146,9 +199,10 @@ def apply(
     if conflicts:
         assert live is not None
         return live, [Conflict(_shown(who, managers), _path_text(path)) for who, path in conflicts]
+    # A copy. Of a custom kind the schema says which nulls are values.
+    after = _without_nulls(after) if schema is None else copy.deepcopy(after)
     if manager == "kubectl" and LAST_APPLIED in (after["metadata"].get("annotations") or {}):
         after["metadata"]["annotations"][LAST_APPLIED] = _last_applied_text(applied)
-    after = _without_nulls(after)
     _write(after, new_managers)
     return after, []
 
@@ -187,13 +241,24 @@ def track(
         return
     if not subresource and brought in ([], [{}]):
         return
-    managers = (not subresource and _read(brought)) or _read(stored)
+    managers = _read(stored)
+    if not subresource and brought != stored:
+        # What a client wrote may be in another order.
+        managers = {key: entry.in_order() for key, entry in _read(brought).items()} or managers
     if before is not None and not managers:
         return
-    start = {"metadata": {}} if before is None else copy.deepcopy(before)
-    start["metadata"].pop("managedFields", None)
     tracker = _Tracker(Shapes(resource, schema), resource, subresource, now)
-    _write(after, tracker.updated(start, after, managers, manager, subresource))
+    if before is None and not managers:
+        _write(after, tracker.created(after, manager, subresource))
+        return
+    _write(after, tracker.updated(_without_managers(before), after, managers, manager, subresource))
+
+
+def _without_managers(object: Json | None) -> Json:
+    """Return *object* without its managedFields, and what is as good as none where there is no object."""
+    if object is None:
+        return {"metadata": {}}
+    return {**object, "metadata": {key: value for key, value in object["metadata"].items() if key != "managedFields"}}
 
 
 def conflict_status(conflicts: list[Conflict]) -> Json:
@@ -291,6 +356,40 @@ def _items(value: list[Any], shape: Shape) -> list[tuple[str, Any]]:
     return [(item_key(shape, item), item) for item in value]
 
 
+def _whole(value: Any, shapes: Shapes, names: Fields) -> Json:
+    """Return the tree of all that *value* sets, itself included."""
+    if not value or not isinstance(value, _CONTAINERS):
+        return {}
+    shape = shapes.at(names)
+    tree: Json = {".": {}}
+    if isinstance(value, dict):
+        if shape.is_atomic:
+            return {}
+        _add_fields(tree, value, shapes, names)
+        return tree
+    if not (shape.keys or shape.is_set):
+        return {}
+    for key, item in sorted(dict(_items(value, shape)).items()):
+        tree[key] = {}
+        if item and isinstance(item, dict) and not shape.has_atomic_items:
+            tree[key] = {".": {}}
+            _add_fields(tree[key], item, shapes, names)
+    return tree
+
+
+def _add_fields(tree: Json, value: Json, shapes: Shapes, names: Fields) -> None:
+    for field in sorted(value):
+        below = value[field]
+        is_deep = below and isinstance(below, _CONTAINERS)
+        tree[f"f:{field}"] = _whole(below, shapes, (*names, field)) if is_deep else {}
+
+
+# The pods of a set have the same containers. Nobody may change what this returns.
+@lru_cache(maxsize=256)
+def _remembered_tree(octets: bytes, resource: Resource, names: Fields) -> Json:
+    return _whole(_decode(octets), Shapes(resource), names)
+
+
 class _Comparison(NamedTuple):
     removed: set[Path]
     modified: set[Path]
@@ -306,6 +405,8 @@ def _outside(paths: Iterable[Path], prefixes: tuple[Path, ...]) -> Iterator[Path
 
 def _compare(left: Any, right: Any, shapes: Shapes, path: Path, names: Fields, found: _Comparison) -> None:
     """Gather what is removed, changed and added from *left* to *right*; either may be `_ABSENT`."""
+    if left == right:
+        return
     shape = shapes.at(names)
     sides = [side for side in (left, right) if side is not _ABSENT and side is not None]
     if all(isinstance(side, dict) for side in sides) and any(sides) and not shape.is_atomic:
@@ -352,7 +453,7 @@ def _merge(live: Any, applied: Any, shapes: Shapes, names: Fields) -> Any:
         return _merge_lists(live, applied, shape, shapes, names)
     if applied is None and isinstance(live, dict | list) and live:
         return live
-    return copy.deepcopy(live if applied is _ABSENT else applied)
+    return live if applied is _ABSENT else applied
 
 
 def _merge_maps(live: Json, applied: Json, shapes: Shapes, names: Fields) -> Json:
@@ -372,7 +473,7 @@ def _merge_lists(live: list[Any], applied: list[Any], shape: Shape, shapes: Shap
     def take(key: str) -> None:
         item, old = waiting.pop(key), live_items.get(key, _ABSENT)
         is_object = isinstance(item, dict) and isinstance(old, dict) and not shape.has_atomic_items
-        merged.append(_merge_maps(old, item, shapes, names) if is_object else copy.deepcopy(item))
+        merged.append(_merge_maps(old, item, shapes, names) if is_object else item)
         if key in shared:
             shared.remove(key)
 
@@ -469,7 +570,7 @@ class _Tracker:
         own = frozenset(_outside(fields_of(config, self._shapes), self._reset))
         managers = {**managers, identity: _Entry(own, last.time if last else "", version)}
         after = merged
-        if last is not None and last.paths:
+        if last is not None and not last.is_empty:
             after = self._pruned(merged, managers, last.paths)
         managers, _, conflicts = self._taken(live, after, managers, identity, force)
         if conflicts and not force:
@@ -483,13 +584,55 @@ class _Tracker:
 
     def updated(self, before: Json, after: Json, managers: _Managers, manager: str, subresource: str) -> _Managers:
         version = self._resource.group_version
-        managers, compared, _ = self._taken(before, after, dict(managers), None, True)
-        changed = frozenset(compared.modified | compared.added) - _UNTRACKED
-        if changed:
-            identity = Manager(manager, "Update", version, subresource)
-            old = managers.get(identity)
-            managers[identity] = _Entry(changed | (old.paths if old else frozenset()), self._now, version)
-        return _capped(managers)
+        identity = Manager(manager, "Update", version, subresource)
+        old = managers.get(identity)
+        managers, compared, _ = self._taken(before, after, managers, identity, True)
+        changed = frozenset(compared.modified | compared.added)
+        tracked = changed - _UNTRACKED
+        gone = (changed | compared.removed) - tracked
+        if old is not None and tracked and old.has_all(tracked) and not old.has_any(gone):
+            managers[identity] = old.at(self._now)  # nothing that it had not set before
+        elif tracked:
+            managers[identity] = _Entry(tracked | (old.paths - gone if old else frozenset()), self._now, version)
+        elif old is not None and old.has_any(gone):
+            managers[identity] = old.without(gone)
+        return _capped({other: entry for other, entry in managers.items() if not entry.is_empty})
+
+    def created(self, after: Json, manager: str, subresource: str) -> _Managers:
+        """Return the one manager of a new object: what `updated` says of one that was nothing before, sooner."""
+        tree = self._added(self._filled({"metadata": {}}), self._filled(after), ())
+        for *parents, last in (*self._reset, *_UNTRACKED_VALUES):
+            here = tree.get(parents[0], {}) if parents else tree
+            here.pop(last, None)
+        if not tree.get("f:metadata"):
+            tree.pop("f:metadata", None)
+        if not tree:
+            return {}
+        version = self._resource.group_version
+        return {Manager(manager, "Update", version, subresource): _Entry(None, self._now, version, tree)}
+
+    def _added(self, left: Json, right: Json, names: Fields) -> Json:
+        """Return the tree of what *right* sets that *left*, which has structures only, does not."""
+        tree = {}
+        for field in sorted(right):
+            value, here = right[field], (*names, field)
+            if field not in left:
+                is_deep = value and isinstance(value, _CONTAINERS)
+                tree[f"f:{field}"] = _whole(value, self._shapes, here) if is_deep else {}
+                continue
+            before = left[field]
+            if isinstance(before, dict):
+                if below := self._added(before, value, here):
+                    tree[f"f:{field}"] = below
+            elif before != value:
+                tree[f"f:{field}"] = {key: each for key, each in self._of_list(value, here).items() if key != "."}
+        return tree
+
+    def _of_list(self, value: Any, names: Fields) -> Json:
+        octets = _encode(value)
+        if self._shapes.is_custom or len(octets) > _REMEMBERED_OCTETS:
+            return _whole(value, self._shapes, names)
+        return _remembered_tree(octets, self._resource, names)
 
     def last_applied(self, live: Json) -> Paths | None:
         """Return the fields that client-side apply set and nobody changed since, None where it was not used."""
@@ -532,20 +675,22 @@ class _Tracker:
         """Take from the others what changed; without *force* say only what that would be."""
         compared = self._compared(before, after).without(self._reset)
         changed = compared.modified | compared.added
-        conflicts = [
+        conflicts = [] if force else self._conflicts(managers, identity, changed)
+        if conflicts:
+            return managers, compared, conflicts
+        gone = frozenset(changed | compared.removed)
+        left = {other: entry if other == identity else entry.without(gone) for other, entry in managers.items()}
+        return {other: entry for other, entry in left.items() if not entry.is_empty}, compared, []
+
+    def _conflicts(
+        self, managers: _Managers, identity: Manager | None, changed: set[Path]
+    ) -> list[tuple[Manager, Path]]:
+        return [
             (other, path)
             for other in sorted(managers)
             if other != identity
             for path in sorted(managers[other].paths & changed, key=_order)
         ]
-        if conflicts and not force:
-            return managers, compared, conflicts
-        gone = changed | compared.removed
-        left = {
-            other: entry if other == identity else entry._replace(paths=entry.paths - gone)
-            for other, entry in managers.items()
-        }
-        return {other: entry for other, entry in left.items() if entry.paths}, compared, conflicts
 
     def _pruned(self, merged: Json, managers: _Managers, last: Paths) -> Json:
         """Return *merged* without what this manager applied last time, not now, and no other has."""
@@ -615,8 +760,7 @@ def _read(entries: Any) -> _Managers:
         identity = Manager(
             entry.get("manager", ""), operation, "" if operation == "Apply" else version, entry.get("subresource", "")
         )
-        paths = frozenset(_paths_in(entry.get("fieldsV1") or {}, ()))
-        found[identity] = _Entry(paths, entry.get("time", ""), version)
+        found[identity] = _Entry(None, entry.get("time", ""), version, entry.get("fieldsV1") or {})
     return found
 
 
@@ -628,6 +772,16 @@ def _paths_in(tree: Json, path: Path) -> Iterator[Path]:
             yield from _paths_in(below, (*path, key))
         else:
             yield (*path, key)
+
+
+def _is_in(tree: Json, path: Path) -> bool:
+    """Tell whether *path* is one of the `_paths_in` *tree*."""
+    for step in path:
+        below = tree.get(step)
+        if below is None:
+            return False
+        tree = below
+    return not tree or "." in tree
 
 
 def _tree(paths: Iterable[Path]) -> Json:
@@ -655,7 +809,7 @@ def _entry(manager: Manager, entry: _Entry) -> Json:
     found: Json = {"manager": manager.name, "operation": manager.operation, "apiVersion": entry.version}
     if entry.time:
         found["time"] = entry.time
-    found |= {"fieldsType": "FieldsV1", "fieldsV1": _tree(entry.paths)}
+    found |= {"fieldsType": "FieldsV1", "fieldsV1": entry.tree}
     if manager.subresource:
         found["subresource"] = manager.subresource
     return found
@@ -687,8 +841,9 @@ def _step_text(step: str) -> str:
 
 
 def _last_applied_text(applied: Json) -> str:
-    config = copy.deepcopy(applied)
-    (config["metadata"].get("annotations") or {}).pop(LAST_APPLIED, None)
+    config = {**applied, "metadata": dict(applied["metadata"])}
+    if annotations := config["metadata"].get("annotations"):
+        config["metadata"]["annotations"] = {key: annotations[key] for key in annotations if key != LAST_APPLIED}
     text = json.dumps(config, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -66,10 +66,6 @@ def ordinal_set(new: Json, old: Json | None, found: Iterable[Cause] = ()) -> lis
     name = _at(new, "metadata", "name") or ""
     if len(name) > _LONGEST_NAME and not any(cause.reason == "FieldValueTooLong" for cause in done):
         done.append(causes.too_long("metadata.name", _LONGEST_NAME))
-    replicas = _at(new, "spec", "replicas")
-    if isinstance(replicas, int) and replicas < 0:
-        done.append(causes.invalid(".spec.replicas", replicas, "should be a non-negative integer"))
-    done += _doubles(new)
     if any(cause.reason in _BLOCKING for cause in done):
         return [*done, _NOT_CHECKED]
     return done + list(_rules(new, old or {}))
@@ -88,25 +84,6 @@ def _at(value: Any, *path: str) -> Any:
 def _object(value: Any, *path: str) -> Json:
     found = _at(value, *path)
     return found if isinstance(found, dict) else {}
-
-
-_KEYED = (
-    ("spec.template.spec.containers", "name"),
-    ("spec.template.spec.initContainers", "name"),
-    ("spec.template.spec.volumes", "name"),
-    ("status.conditions", "type"),
-)
-
-
-def _doubles(new: Json) -> _Rules:
-    """Return the items of lists that are maps whose key was there before."""
-    for path, key in _KEYED:
-        *way, field = path.split(".")
-        seen = []
-        for index, item in enumerate(items(_object(new, *way), field)):
-            if item.get(key) in seen:
-                yield causes.duplicate(f"{path}[{index}]", {key: item.get(key)})
-            seen.append(item.get(key))
 
 
 def _rules(new: Json, old: Json) -> _Rules:

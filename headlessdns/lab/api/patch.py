@@ -5,7 +5,6 @@ Source: RFC 6902, RFC 6901, RFC 7386; kube-apiserver 1.36 for the strategic one 
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from typing import Any, NoReturn
@@ -62,10 +61,10 @@ def apply_patch(content_type: str, live: Json, patch: object, resource: Resource
         return _json_patch(live, patch)
     if not isinstance(patch, dict):
         _bad_request(f"{_decoding(content_type)}{_cannot_decode(patch, 'map[string]interface {}')}")
-    patch = copy.deepcopy(patch)
+    change: Json = _copied(patch)
     if content_type == MERGE_PATCH:
-        return _merged(copy.deepcopy(live), patch)
-    return _Strategic(shapes).merge_map(copy.deepcopy(live), patch, ())
+        return _merged(_copied(live), change)
+    return _Strategic(shapes).merge_map(_copied(live), change, ())
 
 
 _PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
@@ -74,6 +73,13 @@ _UNKNOWN_TO_CUSTOM = (
     "the body of the request was in an unknown format - accepted media types include: "
     f"{', '.join((*_PATCHES_OF_CUSTOM, APPLY_PATCH))}"
 )
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a JSON value; `copy.deepcopy` takes several times as long."""
+    if isinstance(value, dict):
+        return {field: _copied(each) for field, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
 def _refuse(status: int, reason: str, message: str, detail: str = "") -> NoReturn:
@@ -116,7 +122,7 @@ def _json_patch(live: Json, patch: object) -> Json:
             "RequestEntityTooLarge",
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}",
         )
-    document: Any = copy.deepcopy(live)
+    document: Any = _copied(live)
     for operation in patch:
         document = _operate(document, operation)
     if not isinstance(document, dict):
@@ -134,13 +140,13 @@ def _operate(document: Any, operation: Json) -> Any:
     if name in {"move", "copy"} and not isinstance(operation.get("from"), str):
         _does_not_fit(f"{name} operation failed to decode from")
     if name == "replace" and not operation["path"]:
-        return copy.deepcopy(operation.get("value"))
+        return _copied(operation.get("value"))
     _OPERATIONS[name](document, operation)
     return document
 
 
 def _add(document: Any, operation: Json) -> None:
-    _put(document, operation["path"], copy.deepcopy(operation.get("value")))
+    _put(document, operation["path"], _copied(operation.get("value")))
 
 
 def _remove(document: Any, operation: Json) -> None:
@@ -150,10 +156,10 @@ def _remove(document: Any, operation: Json) -> None:
 def _replace(document: Any, operation: Json) -> None:
     parent, key = _parent(document, operation["path"])
     if isinstance(parent, list):
-        parent[_index(parent, key)] = copy.deepcopy(operation.get("value"))
+        parent[_index(parent, key)] = _copied(operation.get("value"))
     else:
         # The API server takes a member that was not there, too.
-        parent[key] = copy.deepcopy(operation.get("value"))
+        parent[key] = _copied(operation.get("value"))
 
 
 def _move(document: Any, operation: Json) -> None:
@@ -161,7 +167,7 @@ def _move(document: Any, operation: Json) -> None:
 
 
 def _copy(document: Any, operation: Json) -> None:
-    _put(document, operation["path"], copy.deepcopy(_found(document, operation["from"])))
+    _put(document, operation["path"], _copied(_found(document, operation["from"])))
 
 
 def _test(document: Any, operation: Json) -> None:

@@ -7,8 +7,11 @@ probes, volumes and their mounts, the policies, and what of a pod may change.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from headlessdns.lab.api import causes
 from headlessdns.lab.api.kinds import Json
@@ -23,6 +26,11 @@ _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _PROBE_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _INT32_MAX = 2**31 - 1
+_GROUPS = ("containers", "initContainers")
+_REMEMBERED_OCTETS = 16_384
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 _CHANGEABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
@@ -40,8 +48,10 @@ def items(value: Any, field: str) -> list[Json]:
 def label_causes(found: Any, field: str) -> Iterator[Cause]:
     """Return what is wrong with labels."""
     for key, value in (found or {}).items():
-        yield from (causes.invalid(field, key, wrong) for wrong in causes.qualified_name(key))
-        yield from (causes.invalid(field, value, wrong) for wrong in causes.label_value(str(value)))
+        for wrong in causes.qualified_name(key):
+            yield causes.invalid(field, key, wrong)
+        for wrong in causes.label_value(str(value)):
+            yield causes.invalid(field, value, wrong)
 
 
 _ANNOTATIONS_MAX_OCTETS = 256 * 1024
@@ -81,8 +91,11 @@ def pod_spec(spec: Json, field: str) -> Iterator[Cause]:
     """Return what is wrong with the spec of a pod at *field*, defaults included."""
     volumes: set[str] = set()
     yield from _volumes(spec, f"{field}.volumes", volumes)
-    yield from _containers(spec, field, volumes)
-    yield from _init_containers(spec, field, volumes)
+    octets = _encode({group: spec.get(group) for group in _GROUPS})
+    if len(octets) > _REMEMBERED_OCTETS:
+        yield from _of_containers(spec, field, volumes)
+    else:
+        yield from _remembered_causes(octets, field, frozenset(volumes))
     yield from _word(spec, field, "restartPolicy", _RESTART_POLICIES)
     yield from _word(spec, field, "dnsPolicy", _DNS_POLICIES)
     yield from label_causes(spec.get("nodeSelector"), f"{field}.nodeSelector")
@@ -101,6 +114,17 @@ def pod_spec(spec: Json, field: str) -> Iterator[Cause]:
         yield from (causes.invalid(where, alias.get("ip", ""), wrong) for wrong in causes.ip(alias.get("ip", "")))
         for name in alias.get("hostnames") or []:
             yield from subdomain_form(name, f"{field}.hostAliases.hostnames")
+
+
+def _of_containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
+    yield from _containers(spec, field, volumes)
+    yield from _init_containers(spec, field, volumes)
+
+
+# The pods of a set have the same containers.
+@lru_cache(maxsize=256)
+def _remembered_causes(octets: bytes, field: str, volumes: frozenset[str]) -> tuple[Cause, ...]:
+    return tuple(_of_containers(_decode(octets), field, volumes))
 
 
 def _word(found: Json, field: str, name: str, words: tuple[str, ...]) -> Iterator[Cause]:
@@ -163,7 +187,7 @@ def _volume(volume: Json, field: str) -> Iterator[Cause]:
         yield causes.required(f"{field}.hostPath.path")
 
 
-def _containers(spec: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
+def _containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
     where = f"{field}.containers"
     containers = items(spec, "containers")
     if not containers:
@@ -180,7 +204,7 @@ def _containers(spec: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
     yield from _host_ports(containers, where)
 
 
-def _init_containers(spec: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
+def _init_containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
     seen = {each.get("name") for each in items(spec, "containers")}
     for index, container in enumerate(items(spec, "initContainers")):
         here, name = f"{field}.initContainers[{index}]", container.get("name") or ""
@@ -197,7 +221,7 @@ def _init_containers(spec: Json, field: str, volumes: set[str]) -> Iterator[Caus
                 yield causes.forbidden(f"{here}.{probe}", words)
 
 
-def _container(container: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
+def _container(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
     if not container.get("name"):
         yield causes.required(f"{field}.name")
     else:
@@ -262,7 +286,7 @@ def _variable(variable: Json, field: str) -> Iterator[Cause]:
         yield causes.invalid(where, "", "may not have more than one field specified at a time")
 
 
-def _mounts(container: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
+def _mounts(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
     devices = {each.get("name"): each.get("devicePath") for each in items(container, "volumeDevices")}
     seen: set[str] = set()
     for index, mount in enumerate(items(container, "volumeMounts")):
@@ -282,7 +306,7 @@ def _mounts(container: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
             yield causes.invalid(f"{here}.mountPath", path, "must not already exist as a path in volumeDevices")
 
 
-def _devices(container: Json, field: str, volumes: set[str]) -> Iterator[Cause]:
+def _devices(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
     for index, device in enumerate(items(container, "volumeDevices")):
         here, name = f"{field}[{index}]", device.get("name") or ""
         if not name:

@@ -1,8 +1,8 @@
 """The few kinds that kubectl sends in protobuf, read into the JSON they mean. Pure.
 
-kubectl writes JSON for what comes from files, but `create namespace`, `create configmap`, evictions and events go as
-``application/vnd.kubernetes.protobuf``. Only the fields below are known; a body with another one is refused, so that
-nothing is lost silently.
+kubectl writes JSON for what comes from files, but `create namespace`, `create service`, `create deployment` and the
+like, evictions and events go as ``application/vnd.kubernetes.protobuf``. Only the fields below are known; a body with
+another one is refused, so that nothing is lost silently.
 
 Source: `generated.proto` of k8s.io/api and k8s.io/apimachinery v0.36; Protocol Buffers, "Encoding".
 """
@@ -23,7 +23,8 @@ _VARINT, _FIXED64, _OCTETS, _FIXED32 = 0, 1, 2, 5
 class _Field(NamedTuple):
     """One field: its name in JSON, what it is, and whether there are several of it.
 
-    `kind` is str, int, bool, bytes, time, micro (a time with microseconds), map, bytesmap, or the name of a message.
+    `kind` is str, int, bool, count and flag (an int and a bool that JSON leaves out where they are 0 and false), time,
+    micro (a time with microseconds), map, bytesmap, IntOrString, or the name of a message.
     """
 
     name: str
@@ -69,10 +70,119 @@ _MESSAGES: dict[str, dict[int, _Field]] = {
     },
     "LocalObjectReference": {1: _Field("name")},
     "Preconditions": {1: _Field("uid"), 2: _Field("resourceVersion")},
+    "LabelSelector": {1: _Field("matchLabels", "map"), 2: _Field("matchExpressions", "Requirement", is_list=True)},
+    "Requirement": {1: _Field("key"), 2: _Field("operator"), 3: _Field("values", is_list=True)},
     "NamespaceSpec": {1: _Field("finalizers", is_list=True)},
     "NamespaceStatus": {1: _Field("phase")},
     "EventSource": {1: _Field("component"), 2: _Field("host")},
     "EventSeries": {1: _Field("count", "int"), 2: _Field("lastObservedTime", "micro")},
+    "ServiceSpec": {
+        1: _Field("ports", "ServicePort", is_list=True),
+        2: _Field("selector", "map"),
+        3: _Field("clusterIP"),
+        4: _Field("type"),
+        5: _Field("externalIPs", is_list=True),
+        7: _Field("sessionAffinity"),
+        8: _Field("loadBalancerIP"),
+        9: _Field("loadBalancerSourceRanges", is_list=True),
+        10: _Field("externalName"),
+        11: _Field("externalTrafficPolicy"),
+        12: _Field("healthCheckNodePort", "count"),
+        13: _Field("publishNotReadyAddresses", "flag"),
+        17: _Field("ipFamilyPolicy"),
+        18: _Field("clusterIPs", is_list=True),
+        19: _Field("ipFamilies", is_list=True),
+        20: _Field("allocateLoadBalancerNodePorts", "bool"),
+        21: _Field("loadBalancerClass"),
+        22: _Field("internalTrafficPolicy"),
+        23: _Field("trafficDistribution"),
+    },
+    "ServicePort": {
+        1: _Field("name"),
+        2: _Field("protocol"),
+        3: _Field("port", "int"),
+        4: _Field("targetPort", "IntOrString"),
+        5: _Field("nodePort", "count"),
+        6: _Field("appProtocol"),
+    },
+    "ServiceStatus": {1: _Field("loadBalancer", "Empty")},
+    "Empty": {},
+    "PodTemplateSpec": {1: _META, 2: _Field("spec", "PodSpec")},
+    "PodSpec": {
+        2: _Field("containers", "Container", is_list=True),
+        3: _Field("restartPolicy"),
+        4: _Field("terminationGracePeriodSeconds", "int"),
+        6: _Field("dnsPolicy"),
+        7: _Field("nodeSelector", "map"),
+        8: _Field("serviceAccountName"),
+        9: _Field("serviceAccount"),
+        10: _Field("nodeName"),
+        11: _Field("hostNetwork", "flag"),
+        12: _Field("hostPID", "flag"),
+        13: _Field("hostIPC", "flag"),
+        14: _Field("securityContext", "Empty"),
+        16: _Field("hostname"),
+        17: _Field("subdomain"),
+        19: _Field("schedulerName"),
+        20: _Field("initContainers", "Container", is_list=True),
+        24: _Field("priorityClassName"),
+    },
+    "Container": {
+        1: _Field("name"),
+        2: _Field("image"),
+        3: _Field("command", is_list=True),
+        4: _Field("args", is_list=True),
+        5: _Field("workingDir"),
+        6: _Field("ports", "ContainerPort", is_list=True),
+        7: _Field("env", "EnvVar", is_list=True),
+        8: _Field("resources", "Empty"),
+        13: _Field("terminationMessagePath"),
+        14: _Field("imagePullPolicy"),
+        16: _Field("stdin", "flag"),
+        17: _Field("stdinOnce", "flag"),
+        18: _Field("tty", "flag"),
+        20: _Field("terminationMessagePolicy"),
+    },
+    "ContainerPort": {
+        1: _Field("name"),
+        2: _Field("hostPort", "count"),
+        3: _Field("containerPort", "int"),
+        4: _Field("protocol"),
+        5: _Field("hostIP"),
+    },
+    "EnvVar": {1: _Field("name"), 2: _Field("value")},
+    "DeploymentSpec": {
+        1: _Field("replicas", "int"),
+        2: _Field("selector", "LabelSelector"),
+        3: _Field("template", "PodTemplateSpec"),
+        4: _Field("strategy", "Strategy"),
+        5: _Field("minReadySeconds", "count"),
+        6: _Field("revisionHistoryLimit", "int"),
+        7: _Field("paused", "flag"),
+        9: _Field("progressDeadlineSeconds", "int"),
+    },
+    "Strategy": {1: _Field("type")},
+    "DeploymentStatus": {
+        1: _Field("observedGeneration", "count"),
+        2: _Field("replicas", "count"),
+        3: _Field("updatedReplicas", "count"),
+        4: _Field("availableReplicas", "count"),
+        5: _Field("unavailableReplicas", "count"),
+        7: _Field("readyReplicas", "count"),
+    },
+    "PodDisruptionBudgetSpec": {
+        1: _Field("minAvailable", "IntOrString"),
+        2: _Field("selector", "LabelSelector"),
+        3: _Field("maxUnavailable", "IntOrString"),
+        4: _Field("unhealthyPodEvictionPolicy"),
+    },
+    "PodDisruptionBudgetStatus": {
+        1: _Field("observedGeneration", "count"),
+        3: _Field("disruptionsAllowed", "count"),
+        4: _Field("currentHealthy", "count"),
+        5: _Field("desiredHealthy", "count"),
+        6: _Field("expectedPods", "count"),
+    },
     # Those that stand alone
     "Namespace": {1: _META, 2: _Field("spec", "NamespaceSpec"), 3: _Field("status", "NamespaceStatus")},
     "ConfigMap": {
@@ -93,6 +203,13 @@ _MESSAGES: dict[str, dict[int, _Field]] = {
         2: _Field("secrets", "ObjectReference", is_list=True),
         3: _Field("imagePullSecrets", "LocalObjectReference", is_list=True),
         4: _Field("automountServiceAccountToken", "bool"),
+    },
+    "Service": {1: _META, 2: _Field("spec", "ServiceSpec"), 3: _Field("status", "ServiceStatus")},
+    "Deployment": {1: _META, 2: _Field("spec", "DeploymentSpec"), 3: _Field("status", "DeploymentStatus")},
+    "PodDisruptionBudget": {
+        1: _META,
+        2: _Field("spec", "PodDisruptionBudgetSpec"),
+        3: _Field("status", "PodDisruptionBudgetStatus"),
     },
     "Binding": {1: _META, 2: _Field("target", "ObjectReference")},
     "Eviction": {1: _META, 2: _Field("deleteOptions", "DeleteOptions")},
@@ -135,6 +252,9 @@ _ALONE = frozenset(
         "ConfigMap",
         "Secret",
         "ServiceAccount",
+        "Service",
+        "Deployment",
+        "PodDisruptionBudget",
         "Binding",
         "Eviction",
         "DeleteOptions",
@@ -231,7 +351,7 @@ def _message(fields: dict[int, _Field], data: bytes) -> Json | None:
             return None
         if field.is_list:
             made.setdefault(field.name, []).append(value)
-        elif value not in ("", None, {}):
+        elif value not in ("", None, {}) and (value or field.kind not in ("count", "flag")):
             made[field.name] = value
     return made
 
@@ -241,11 +361,14 @@ def _value(kind: str, raw: int | bytes) -> Any:
         return _message(_MESSAGES[kind], _octets(raw))
     if kind in ("time", "micro"):
         return _time(_octets(raw), is_micro=kind == "micro")
+    if kind == "IntOrString":
+        parts = dict(_fields(_octets(raw)))
+        return _text(parts.get(3, b"")) if parts.get(1) else _value("int", parts.get(2, 0))
     if kind == "str":
         return _text(raw)
     if not isinstance(raw, int):
         raise _BrokenError("octets stand where a number should")
-    if kind == "bool":
+    if kind in ("bool", "flag"):
         return bool(raw)
     return raw - (1 << 64) if raw >> 63 else raw
 

@@ -54,6 +54,10 @@ class Registry:
         """Tell whether anything of *group* is served."""
         return any(key[0] == group for key in self._resources)
 
+    def is_custom(self, group: str) -> bool:
+        """Tell whether CustomResourceDefinitions are all that *group* is of."""
+        return not any(one.group == group for one in RESOURCES)
+
     def stored(self, qualified: str) -> Resource | None:
         """Return the resource with this name in messages, in the version in which its objects are kept."""
         return self._by_qualified.get(qualified)

@@ -5,18 +5,33 @@ Source: k8s.io/apiserver `pkg/registry/generic/registry/store.go` and `rest`, an
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from headlessdns.lab.api import crd, managed, services, unknown, validation
-from headlessdns.lab.api.kinds import Json, Resource
+from headlessdns.lab.api import crd, deleting, managed, notices, services, typed, unknown, validation
+from headlessdns.lab.api.checks import check_patched, check_readable, check_type, other_name, unreadable_patch
+from headlessdns.lab.api.forms import (
+    FIRST_STATUS,
+    GATED,
+    PROTECTION,
+    copy_field,
+    fold_string_data,
+    is_over,
+    is_set_of_fields,
+    metadata_of,
+    strip_empty,
+    taint,
+    timestamp,
+    wanted,
+    write_null_times,
+)
+from headlessdns.lab.api.kinds import DEFINITIONS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Json, Resource
 from headlessdns.lab.api.patch import apply_patch
 from headlessdns.lab.api.registry import Custom, Registry
 from headlessdns.lab.api.status import (
@@ -29,112 +44,24 @@ from headlessdns.lab.api.status import (
     forbidden,
     invalid,
     not_found,
-    success,
 )
 from headlessdns.lab.api.store import Entry, ExistsError, Store
+from headlessdns.lab.api.writes import Deletion, Options, Patch, Written
 
-NAMESPACES, NODES, PODS, SERVICES, SECRETS = "namespaces", "nodes", "pods", "services", "secrets"
-DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 APPLY = "application/apply-patch+yaml"
 
-FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"  # finalizers
-POLICIES = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": ""}
 
-PERMANENT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 _RANDOM_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no vowels, nothing that looks like another
 _MAX_GENERATED, _RANDOM_LENGTH = 63, 5
 _ATTEMPTS = 8  # to find a generated name that is free
 
-# What the status of a new object is, whatever its author says; of kinds that are not here it stays as it came.
-_FIRST_STATUS: dict[str, Json] = {
-    NAMESPACES: {"phase": "Active"},
-    SERVICES: {"loadBalancer": {}},
-    PODS: {"phase": "Pending"},
-    "persistentvolumeclaims": {"phase": "Pending"},
-    "persistentvolumes": {"phase": "Pending"},
-    "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
-    "deployments.apps": {},
-    "replicasets.apps": {"replicas": 0},
-    "poddisruptionbudgets.policy": {
-        "disruptionsAllowed": 0,
-        "currentHealthy": 0,
-        "desiredHealthy": 0,
-        "expectedPods": 0,
-    },
-}
-# Finalizers that admission gives to new objects.
-_PROTECTION = {
-    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
-    "persistentvolumes": "kubernetes.io/pv-protection",
-}
 # An update of these has to say which version it replaces.
 _CONDITIONAL = frozenset({"poddisruptionbudgets.policy", "leases.coordination.k8s.io", DEFINITIONS})
 # An update of one that is not there creates it.
 _CREATED_BY_UPDATE = frozenset({"endpoints", "events", "leases.coordination.k8s.io", SERVICES})
-# What a deletion answers is the object, for others a Status.
-_SHOWN_WHEN_DELETED = frozenset({PODS, SERVICES, "serviceaccounts", "persistentvolumeclaims", "persistentvolumes"})
 
-_TIMES_OF_CONDITIONS = {
-    PODS: ("lastProbeTime", "lastTransitionTime"),
-    NODES: ("lastHeartbeatTime", "lastTransitionTime"),
-    "statefulsets.apps": ("lastTransitionTime",),
-    "replicasets.apps": ("lastTransitionTime",),
-    "deployments.apps": ("lastTransitionTime", "lastUpdateTime"),
-}
-_NOT_READY = "node.kubernetes.io/not-ready"
 
 _encode = msgspec.json.encode
-
-
-class Options(NamedTuple):
-    """How a write is meant.
-
-    Attributes:
-        dry_run: Do all but write.
-        manager: Who writes.
-        force: Whether an apply takes fields over from others.
-        validation: Strict refuses unknown fields, Warn drops them; Ignore and nothing keep them.
-    """
-
-    dry_run: bool = False
-    manager: str = ""
-    force: bool = False
-    validation: str = ""
-
-
-class Deletion(NamedTuple):
-    """How a deletion is meant.
-
-    Attributes:
-        grace_s: Seconds that a pod gets; None means what it asks for itself.
-        policy: Background, Foreground or Orphan; empty means what the object says.
-        uid: The UID that it must have; empty means any.
-        version: The resourceVersion that it must have; empty means any.
-        dry_run: Do all but write.
-    """
-
-    grace_s: int | None = None
-    policy: str = ""
-    uid: str = ""
-    version: str = ""
-    dry_run: bool = False
-
-
-class Written(NamedTuple):
-    """What a write answers.
-
-    Attributes:
-        status: The HTTP status.
-        octets: The object, or a Status.
-    """
-
-    status: int
-    octets: bytes
-
-
-def timestamp(moment: datetime) -> str:
-    """Return *moment* as the API writes it: whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Rules:
@@ -143,6 +70,7 @@ class Rules:
     Attributes:
         store: The objects.
         registry: The resources.
+        notices: What clients are to be told about what was written; whoever answers them takes it.
     """
 
     def __init__(self, store: Store, registry: Registry, clock: Callable[[], datetime], rng: random.Random) -> None:
@@ -156,6 +84,7 @@ class Rules:
         """
         self.store = store
         self.registry = registry
+        self.notices: list[str] = []
         self._clock = clock
         self._rng = rng
         self._addresses = services.Addresses()
@@ -168,6 +97,10 @@ class Rules:
     def now(self) -> datetime:
         """The present time."""
         return self._clock()
+
+    def new_uid(self) -> str:
+        """Return a UID that no object has."""
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
     # Create
 
@@ -185,8 +118,9 @@ class Rules:
         Raises:
             ApiError: It cannot be.
         """
-        _check_type(resource, object)
-        metadata = _metadata(object)
+        check_type(self.registry, resource, object)
+        check_readable(resource, object)
+        metadata = metadata_of(object)
         self._check_fields(resource, object, options)
         self._settle_namespace(resource, namespace, metadata)
         if metadata.get("resourceVersion"):
@@ -208,10 +142,11 @@ class Rules:
         if not is_applied:
             self._track(resource, None, object, options, "")
         validation.admit(resource, object)
-        _strip_empty(metadata)
-        _write_null_times(resource, object)
+        strip_empty(metadata)
+        write_null_times(resource, object)
+        self.notices += notices.about(resource, object)
         if options.dry_run:
-            return Written(201, self._dry(object))
+            return Written(201, self.dry(object))
         return Written(201, self._commit_new(resource, object).octets)
 
     def _prepare_new(self, resource: Resource, object: Json) -> None:
@@ -219,7 +154,7 @@ class Rules:
         metadata = object["metadata"]
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
             metadata.pop(field, None)
-        metadata["uid"] = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        metadata["uid"] = self.new_uid()
         metadata["creationTimestamp"] = timestamp(self.now)
         if resource.has_generation:
             metadata["generation"] = 1
@@ -228,36 +163,44 @@ class Rules:
             self._prepare_custom(custom, object, None)
             return
         name = resource.qualified
-        if name in _FIRST_STATUS:
-            object["status"] = dict(_FIRST_STATUS[name])
+        if name in FIRST_STATUS:
+            object["status"] = dict(FIRST_STATUS[name])
+        if name == PODS and (object.get("spec") or {}).get("schedulingGates"):
+            object["status"]["conditions"] = [{**GATED, "lastTransitionTime": timestamp(self.now)}]
         validation.default(resource, object)
         if name == NAMESPACES:
             metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata.get("name", "")
             object.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
         elif name == SECRETS:
-            _fold_string_data(object)
+            fold_string_data(object)
         elif name == NODES:
-            _taint(object)
-        elif name in _PROTECTION:
+            taint(object)
+        elif name in PROTECTION:
             finalizers = metadata.setdefault("finalizers", [])
-            if _PROTECTION[name] not in finalizers:
-                finalizers.append(_PROTECTION[name])
+            if PROTECTION[name] not in finalizers:
+                finalizers.append(PROTECTION[name])
         elif name == DEFINITIONS:
             crd.settle(object, timestamp(self.now))
         self._validate(resource, object, None)
 
-    def _check_fields(self, resource: Resource, object: Json, options: Options) -> None:
-        """Refuse fields that the kind does not have, or drop them, as the request wants it."""
+    def _check_fields(self, resource: Resource, object: Json, options: Options, patch: Patch | None = None) -> None:
+        """Drop fields that the kind does not have, and tell it or refuse the object, as the request wants it."""
+        custom = self.registry.custom(resource)
         if options.validation not in ("Strict", "Warn"):
             return
-        custom = self.registry.custom(resource)
         dropped = crd.prune(custom.schema, object) if custom else unknown.drop_unknown(resource, object)
-        if dropped and options.validation == "Strict":
-            why = ", ".join(f'unknown field "{path}"' for path in dropped)
-            kind = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-            raise bad_request(
-                f"{kind}: strict decoding error: {why}" if not custom else f"strict decoding error: {why}"
-            )
+        wrong = [*options.duplicates]
+        wrong += [f'unknown field "{path}"' for path in (dropped if patch is None else sorted(dropped))]
+        if not wrong:
+            return
+        if options.validation == "Warn":
+            self.notices += wrong
+            return
+        why = f"strict decoding error: {', '.join(wrong)}"
+        if patch is not None:
+            raise unreadable_patch(patch, why)
+        kind = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise bad_request(why if custom else f"{kind}: {why}")
 
     def _commit_new(self, resource: Resource, object: Json) -> Entry:
         try:
@@ -316,8 +259,9 @@ class Rules:
         Raises:
             ApiError: It cannot be.
         """
-        _check_type(resource, object)
-        metadata = _metadata(object)
+        check_type(self.registry, resource, object)
+        check_readable(resource, object)
+        metadata = metadata_of(object)
         if (metadata.setdefault("name", name) or "") != name:
             raise bad_request(
                 f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
@@ -340,12 +284,13 @@ class Rules:
         subresource: str,
         *,
         is_applied: bool = False,
+        patch: Patch | None = None,
     ) -> Written:
         """Write *object* over *entry* after it is made sure that it may be."""
         old = entry.object
         metadata, old_metadata = object["metadata"], old["metadata"]
-        self._check_fields(resource, object, options)
-        self._check_preconditions(resource, entry, metadata)
+        self._check_fields(resource, object, options, patch)
+        self._check_preconditions(resource, entry, metadata, is_patch=patch is not None)
         self._restore_system_fields(resource, object, old)
         if subresource == "status":
             self._prepare_status(resource, object, old)
@@ -354,39 +299,43 @@ class Rules:
         metadata = object["metadata"]
         if not is_applied:
             self._track(resource, old, object, options, subresource)
-        _strip_empty(metadata)
-        _write_null_times(resource, object)
-        if resource.has_generation and _wanted(object) != _wanted(old):
+        strip_empty(metadata)
+        write_null_times(resource, object)
+        if not subresource:
+            self.notices += notices.about(resource, object)
+        if resource.has_generation and wanted(object) != wanted(old):
             metadata["generation"] = old_metadata.get("generation", 0) + 1
         metadata["resourceVersion"] = old_metadata["resourceVersion"]
         if object == old:
             return Written(200, entry.octets)
         if options.dry_run:
-            return Written(200, self._dry(object))
+            return Written(200, self.dry(object))
         return Written(200, self.commit(resource, object, entry).octets)
 
     def commit(self, resource: Resource, object: Json, previous: Entry) -> Entry:
         """Write *object* in place of *previous*; it goes for good where only its finalizers held it."""
-        if _is_over(resource, object):
+        if is_over(resource, object):
             entry = self.store.delete(
                 resource.qualified, previous.namespace, previous.name, last=object, expected=previous.version
             )
-            self._after_removal(resource, object)
+            self.after_removal(resource, object)
             return entry
         entry = self.store.update(resource.qualified, object, expected=previous.version)
         self._after_write(resource, object, previous)
         return entry
 
-    def _check_preconditions(self, resource: Resource, entry: Entry, metadata: Json) -> None:
+    def _check_preconditions(self, resource: Resource, entry: Entry, metadata: Json, *, is_patch: bool) -> None:
         uid = metadata.get("uid")
+        if uid and uid != entry.uid and is_patch:
+            fault = Fault("metadata.uid", "FieldValueInvalid", f'Invalid value: "{uid}": {_FIXED}')
+            raise invalid(resource, entry.name, [fault])
         if uid and uid != entry.uid:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}"
             raise conflict(resource, entry.name, why)
         version = metadata.get("resourceVersion")
         if version and version != "0":
             if not str(version).isdecimal():
-                fault = Fault("metadata.resourceVersion", "FieldValueInvalid", f'Invalid value: "{version}"')
-                raise invalid(resource, entry.name, [fault])
+                raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
             if int(version) != entry.version:
                 raise conflict(resource, entry.name, MODIFIED)
         elif resource.qualified in _CONDITIONAL or self.registry.custom(resource):
@@ -414,13 +363,13 @@ class Rules:
         custom = self.registry.custom(resource)
         has_status = "status" in resource.subresources
         if has_status:
-            _copy_field(object, old, "status")
+            copy_field(object, old, "status")
         if custom is not None:
             self._prepare_custom(custom, object, old)
             return
         validation.default(resource, object)
         if resource.qualified == NAMESPACES:
-            _copy_field(object, old, "spec")
+            copy_field(object, old, "spec")
             labels = object["metadata"].setdefault("labels", {})
             labels["kubernetes.io/metadata.name"] = object["metadata"]["name"]
         elif resource.qualified == DEFINITIONS:
@@ -441,22 +390,25 @@ class Rules:
                 object["metadata"]["managedFields"] = managed
             if object_status is not None:
                 object["status"] = object_status
-            self._prepare_custom(custom, object, old)
+            self._prepare_custom(custom, object, old, is_status=True)
             return
         for field in set(old) | set(object):
             if field not in ("status", "metadata"):
-                _copy_field(object, old, field)
-        _copy_field(object["metadata"], old["metadata"], "ownerReferences")
+                copy_field(object, old, field)
+        copy_field(object["metadata"], old["metadata"], "ownerReferences")
         validation.default(resource, object)
         self._validate(resource, object, old, "status")
 
-    def _prepare_custom(self, custom: Custom, object: Json, old: Json | None) -> None:
+    def _prepare_custom(self, custom: Custom, object: Json, old: Json | None, *, is_status: bool = False) -> None:
         object["apiVersion"] = f"{custom.resource.group}/{custom.storage_version}"
         if old is None and "status" in custom.resource.subresources:
             object.pop("status", None)
         crd.prune(custom.schema, object)
         crd.default(custom.schema, object)
         of_schema = [*crd.validate(custom.schema, object), *crd.scale_faults(custom.scale_paths, object)]
+        if is_status:
+            # Paths in these messages begin at the part that is written.
+            of_schema = [one._replace(message=one.message.replace(": status.", ": ", 1)) for one in of_schema]
         faults = validation.validate(custom.resource, object, old, of_schema=of_schema)
         if faults:
             raise invalid(custom.resource, object["metadata"].get("name") or "", _faults(faults))
@@ -495,9 +447,10 @@ class Rules:
             return self._apply(resource, namespace, name, entry, change, options, subresource)
         if entry is None:
             raise not_found(resource, name)
-        live = entry.object
+        live = self._in_version(resource, entry)
         object = apply_patch(content_type, live, change, resource)
-        return self._replace_patched(resource, entry, object, options, subresource)
+        patch = check_patched(resource, object, content_type, change)
+        return self._replace_patched(resource, entry, object, options, subresource, patch=patch)
 
     def _apply(
         self,
@@ -513,8 +466,10 @@ class Rules:
             raise invalid(_PATCH_OPTIONS, "", [Fault("fieldManager", "FieldValueRequired", _NO_MANAGER)])
         if not isinstance(change, dict):
             raise bad_request("the applied configuration is no object")
-        _metadata(change).setdefault("name", name)
-        live = entry.object if entry else None
+        if why := typed.undeclared(resource, change, self._schema(resource)):
+            raise ApiError(500, "", why)
+        metadata_of(change).setdefault("name", name)
+        live = self._in_version(resource, entry) if entry else None
         object, conflicts = managed.apply(
             live,
             change,
@@ -531,10 +486,16 @@ class Rules:
         if entry is None:
             if subresource:
                 raise not_found(resource, name)
-            if _metadata(object).get("name") != name:
-                raise _other_name(object["metadata"].get("name"), name)
+            if metadata_of(object).get("name") != name:
+                raise other_name(object["metadata"].get("name"), name)
             return self.create(resource, namespace, object, options, is_applied=True)
         return self._replace_patched(resource, entry, object, options, subresource, is_applied=True)
+
+    def _in_version(self, resource: Resource, entry: Entry) -> Json:
+        """Return an object in the version of *resource*, which need not be the one in which it is stored."""
+        object = entry.object
+        object["apiVersion"] = resource.group_version
+        return object
 
     def _replace_patched(
         self,
@@ -545,14 +506,17 @@ class Rules:
         subresource: str,
         *,
         is_applied: bool = False,
+        patch: Patch | None = None,
     ) -> Written:
-        _check_type(resource, object)
-        metadata = _metadata(object)
+        check_type(self.registry, resource, object)
+        if is_applied:
+            check_readable(resource, object)
+        metadata = metadata_of(object)
         if metadata.get("name") != entry.name:
-            raise _other_name(metadata.get("name"), entry.name)
+            raise other_name(metadata.get("name"), entry.name)
         self._settle_namespace(resource, entry.namespace, metadata)
         metadata.setdefault("resourceVersion", str(entry.version))
-        return self._replace(resource, entry, object, options, subresource, is_applied=is_applied)
+        return self._replace(resource, entry, object, options, subresource, is_applied=is_applied, patch=patch)
 
     # Delete
 
@@ -562,81 +526,7 @@ class Rules:
         Raises:
             ApiError: It cannot be.
         """
-        entry = self.store.get(resource.qualified, namespace, name)
-        if entry is None:
-            raise not_found(resource, name)
-        _check_deletion(resource, entry, how)
-        object = entry.object
-        if resource.qualified == NAMESPACES:
-            return self._delete_namespace(resource, entry, object, how)
-        metadata = object["metadata"]
-        _settle_policy(metadata, how.policy)
-        if resource.qualified == DEFINITIONS:
-            crd.hold(metadata)
-        grace_s = _grace_s(resource, object, how)
-        if grace_s:
-            return self._delete_later(resource, entry, object, grace_s, how)
-        if metadata.get("finalizers"):
-            return self._delete_when_released(resource, entry, object, how)
-        if how.dry_run:
-            last = entry
-        else:
-            if resource.qualified == PODS:
-                self._mark(object)
-                if object != entry.object:
-                    # That the time is up is an event of its own, before the end.
-                    object = self.store.update(resource.qualified, object).object
-            last = self.store.delete(resource.qualified, namespace, name, last=object)
-            self._after_removal(resource, object)
-        if resource.qualified in _SHOWN_WHEN_DELETED:
-            return Written(200, last.octets)
-        return Written(200, _encode(success(resource, name, entry.uid)))
-
-    def _delete_namespace(self, resource: Resource, entry: Entry, object: Json, how: Deletion) -> Written:
-        if entry.name in PERMANENT_NAMESPACES:
-            raise forbidden(resource, entry.name, "this namespace may not be deleted")
-        if entry.is_terminating:
-            return Written(200, entry.octets)
-        object["metadata"]["deletionTimestamp"] = timestamp(self.now)
-        object.setdefault("status", {})["phase"] = "Terminating"
-        return Written(200, self._commit_unless_dry(resource, object, entry, how))
-
-    def _delete_later(self, resource: Resource, entry: Entry, object: Json, grace_s: int, how: Deletion) -> Written:
-        """Mark a pod for its kubelet; a second request can only make it sooner."""
-        metadata = object["metadata"]
-        if entry.is_terminating:
-            present_s = metadata.get("deletionGracePeriodSeconds") or 0
-            if how.grace_s is None or grace_s >= present_s:
-                return Written(200, entry.octets)
-            begun = datetime.fromisoformat(metadata["deletionTimestamp"]) - timedelta(seconds=present_s)
-        else:
-            begun = self.now
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        metadata["deletionTimestamp"] = timestamp(begun + timedelta(seconds=grace_s))
-        metadata["deletionGracePeriodSeconds"] = grace_s
-        return Written(200, self._commit_unless_dry(resource, object, entry, how))
-
-    def _delete_when_released(self, resource: Resource, entry: Entry, object: Json, how: Deletion) -> Written:
-        """Mark an object that finalizers hold."""
-        self._mark(object)
-        if object == entry.object:
-            return Written(200, entry.octets)
-        return Written(200, self._commit_unless_dry(resource, object, entry, how))
-
-    def _mark(self, object: Json) -> None:
-        """Write into *object* that it goes now."""
-        metadata = object["metadata"]
-        if "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = timestamp(self.now)
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        metadata["deletionGracePeriodSeconds"] = 0
-
-    def _commit_unless_dry(self, resource: Resource, object: Json, entry: Entry, how: Deletion) -> bytes:
-        if how.dry_run:
-            return self._dry(object)
-        return self.commit(resource, object, entry).octets
+        return deleting.delete(self, resource, namespace, name, how)
 
     # What a write brings with it
 
@@ -648,7 +538,8 @@ class Rules:
         elif resource.qualified == DEFINITIONS:
             self.registry.define(object["metadata"]["name"], crd.served(object))
 
-    def _after_removal(self, resource: Resource, object: Json) -> None:
+    def after_removal(self, resource: Resource, object: Json) -> None:
+        """Give back what the removed *object* had."""
         if resource.qualified == SERVICES:
             self._addresses.give_back((object.get("spec") or {}).get("clusterIPs") or ())
         elif resource.qualified == DEFINITIONS:
@@ -661,6 +552,12 @@ class Rules:
     def _track(self, resource: Resource, old: Json | None, object: Json, options: Options, subresource: str) -> None:
         """Write down who set which field."""
         manager = options.manager or "unknown"
+        tracked = object["metadata"].get("managedFields") or ()
+        stored = old["metadata"].get("managedFields") if old else None
+        if tracked != stored and not all(
+            one.get("fieldsV1") is None or is_set_of_fields(one["fieldsV1"]) for one in tracked
+        ):
+            del object["metadata"]["managedFields"]
         schema = self._schema(resource)
         now = timestamp(self.now)
         managed.track(old, object, manager, "Update", subresource, now, resource, schema=schema)
@@ -669,7 +566,8 @@ class Rules:
         custom = self.registry.custom(resource)
         return custom.schema if custom else None
 
-    def _dry(self, object: Json) -> bytes:
+    def dry(self, object: Json) -> bytes:
+        """Return the octets of an object that is not written."""
         return _encode({"kind": object["kind"], "apiVersion": object["apiVersion"], **object})
 
 
@@ -688,113 +586,5 @@ _SYSTEM_FIELDS = (
 )
 
 
-def _check_type(resource: Resource, object: Json) -> None:
-    """Make sure that *object* is of the resource's kind; one that says nothing is."""
-    version, kind = object.get("apiVersion"), object.get("kind")
-    if version and version != resource.group_version:
-        wanted = resource.group_version
-        raise bad_request(f"the API version in the data ({version}) does not match the expected API version ({wanted})")
-    if kind and kind != resource.kind:
-        raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
-    object["apiVersion"], object["kind"] = resource.group_version, resource.kind
-
-
-def _other_name(name: object, wanted: str) -> ApiError:
-    return bad_request(f"the name of the object ({name}) does not match the name on the URL ({wanted})")
-
-
-def _metadata(object: Json) -> Json:
-    metadata = object.get("metadata")
-    if metadata is None:
-        metadata = object["metadata"] = {}
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata is no object")
-    result: Json = metadata
-    return result
-
-
-def _strip_empty(metadata: Json) -> None:
-    """Leave out what is empty, as Go does, so that what means the same is the same."""
-    for field in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields"):
-        if field in metadata and not metadata[field]:
-            del metadata[field]
-
-
-def _write_null_times(resource: Resource, object: Json) -> None:
-    """Write the times of conditions that nobody set, which Go does not leave out."""
-    for field in _TIMES_OF_CONDITIONS.get(resource.qualified, ()):
-        for condition in (object.get("status") or {}).get("conditions") or ():
-            condition.setdefault(field, None)
-
-
-def _copy_field(object: Json, old: Json, field: str) -> None:
-    if field in old:
-        object[field] = old[field]
-    else:
-        object.pop(field, None)
-
-
-def _wanted(object: Json) -> Json:
-    wanted = {field: value for field, value in object.items() if field not in ("metadata", "status")}
-    if object["kind"] == "EndpointSlice":
-        wanted["labels"] = object["metadata"].get("labels")
-    return wanted
-
-
-def _is_over(resource: Resource, object: Json) -> bool:
-    metadata = object["metadata"]
-    if "deletionTimestamp" not in metadata or resource.qualified == NAMESPACES:
-        return False
-    return not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
-
-
 def _faults(causes: list[Any]) -> list[Fault]:
     return [Fault(cause.field, cause.reason, cause.message) for cause in causes]
-
-
-def _check_deletion(resource: Resource, entry: Entry, how: Deletion) -> None:
-    """Make sure that the object is the one that is meant."""
-    for text, wanted, found, end in (
-        ("UID", how.uid, entry.uid, "deleted and then recreated"),
-        ("ResourceVersion", how.version, str(entry.version), "modified"),
-    ):
-        if wanted and wanted != found:
-            why = f"the {text} in the precondition ({wanted}) does not match the {text} in record ({found})"
-            kind = resource._replace(plural=resource.kind)
-            raise conflict(kind, entry.name, f"{why}. The object might have been {end}")
-
-
-def _fold_string_data(secret: Json) -> None:
-    for key, value in (secret.pop("stringData", None) or {}).items():
-        secret.setdefault("data", {})[key] = base64.b64encode(str(value).encode()).decode()
-
-
-def _taint(node: Json) -> None:
-    """Keep pods off a new node until its kubelet, or who watches over it, says that it is ready."""
-    taints = node.setdefault("spec", {}).setdefault("taints", [])
-    if not any(taint.get("key") == _NOT_READY for taint in taints):
-        taints.append({"key": _NOT_READY, "effect": "NoSchedule"})
-
-
-def _settle_policy(metadata: Json, policy: str) -> None:
-    """Let the finalizers say what the deletion wants for the object's dependents."""
-    if not policy:
-        return
-    finalizers = [one for one in metadata.get("finalizers") or () if one not in (FOREGROUND, ORPHAN)]
-    if POLICIES[policy]:
-        finalizers.append(POLICIES[policy])
-    if finalizers:
-        metadata["finalizers"] = finalizers
-    else:
-        metadata.pop("finalizers", None)
-
-
-def _grace_s(resource: Resource, object: Json, how: Deletion) -> int:
-    """Return how long a pod may take to end: nothing where no kubelet has it, or its containers have ended."""
-    if resource.qualified != PODS:
-        return 0
-    spec = object.get("spec") or {}
-    if not spec.get("nodeName") or (object.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
-        return 0
-    asked = spec.get("terminationGracePeriodSeconds", 30) if how.grace_s is None else how.grace_s
-    return 1 if asked < 0 else int(asked)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from headlessdns.cluster import selectors
-from headlessdns.lab.api.kinds import Json, Resource
+from headlessdns.lab.api.kinds import RESOURCES, Json, Resource
 from headlessdns.lab.api.status import ApiError, bad_request
 from headlessdns.lab.api.store import Entry
 
@@ -125,7 +125,8 @@ def select(
 
 
 def _unknown(resource: Resource, field: str) -> ApiError:
-    if resource.qualified in FIELDS:
+    is_built_in = any(one.group == resource.group for one in RESOURCES)
+    if resource.qualified in FIELDS or not is_built_in:
         return bad_request(f"field label not supported: {field}")
     return bad_request(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 

@@ -14,7 +14,7 @@ from headlessdns.lab.api.status import Fault
 
 RANGES = {"IPv4": "10.96.0.0/16", "IPv6": "fd00:96::/108"}
 FAMILIES = ("IPv4", "IPv6")  # the first is the one of a Service that does not say
-NONE = "None"
+NONE, EXTERNAL = "None", "ExternalName"
 FIRST = 10  # before it are those of Services that every cluster has, such as 10.96.0.1 and 10.96.0.10
 
 
@@ -67,7 +67,7 @@ def settle(service: Json, old: Json | None, addresses: Addresses) -> list[Fault]
     Addresses are not taken yet, so that nothing has to be given back where the Service is refused.
     """
     spec = service["spec"]
-    if spec.get("type") == "ExternalName":
+    if spec.get("type") == EXTERNAL:
         for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
             spec.pop(field, None)
         return []
@@ -97,12 +97,18 @@ def settle(service: Json, old: Json | None, addresses: Addresses) -> list[Fault]
 def keep(service: Json, old: Json) -> None:
     """Give *service* what it had as *old* and does not say, in place; before it is validated."""
     spec, old = service.get("spec") or {}, old.get("spec") or {}
-    if "ExternalName" in (old.get("type"), spec.get("type")):
+    if old.get("type") == EXTERNAL:
         return
-    if not spec.get("clusterIP") and not spec.get("clusterIPs"):
-        for field in ("clusterIP", "clusterIPs"):
-            if old.get(field):
-                spec[field] = old[field]
+    if spec.get("type") == EXTERNAL:
+        # What comes with addresses goes with them, unless it was changed, too.
+        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if spec.get(field) == old.get(field):
+                spec.pop(field, None)
+        return
+    if not spec.get("clusterIP") and old.get("clusterIP") and _ips(spec)[:1] in ([], [old["clusterIP"]]):
+        spec["clusterIP"] = old["clusterIP"]
+    if not spec.get("clusterIPs") and spec.get("clusterIP") == old.get("clusterIP") and old.get("clusterIPs"):
+        spec["clusterIPs"] = old["clusterIPs"]
     for field in ("ipFamilies", "ipFamilyPolicy"):
         if not spec.get(field) and old.get(field):
             spec[field] = old[field]

@@ -7,11 +7,14 @@ CustomResourceDefinition says the same in its schema.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from headlessdns.lab.api.kinds import RESOURCES, Json, Resource
+
+_encode = msgspec.json.Encoder().encode
 
 Fields = tuple[str, ...]
 """The names of fields from the root to here; items of lists and their keys are no step."""
@@ -110,6 +113,8 @@ _SHAPES: dict[str, Shape] = {
     "selector": _ATOMIC,
     "PodDisruptionBudget.spec.selector": Shape(is_atomic=True, patch_replaces=True),
 }
+_LAST_NAMES = frozenset(name.rpartition(".")[2] for name in _SHAPES)  # most fields are not among them
+
 # Read only where a field of this name is really a list of that form: keys that may be left out, and what they then are.
 _KEY_DEFAULTS = {"protocol": "TCP"}
 
@@ -146,6 +151,8 @@ class Shapes:
         return fields[-1] in _items(self._schema_at(fields[:-1])).get("properties", {})
 
     def _built_in(self, fields: Fields) -> Shape:
+        if fields[-1] not in _LAST_NAMES:
+            return _GRANULAR
         parent = fields[-2] if len(fields) > 1 else self._kind
         for name in (f"{self._kind}.{'.'.join(fields)}", f"{parent}.{fields[-1]}", fields[-1]):
             if name in _SHAPES:
@@ -183,13 +190,16 @@ def item_key(shape: Shape, item: Any) -> str:
     """
     if shape.is_set or not isinstance(item, Mapping):
         return f"v:{_compact(item)}"
+    if len(shape.keys) == 1 and isinstance(value := item.get(shape.keys[0]), str):
+        return f'k:{{"{shape.keys[0]}":{_compact(value)}}}'
     return f"k:{_compact({key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(shape.keys)})}"
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value).decode()
 
 
 _BUILT_IN: dict[str, frozenset[str]] = {
     group: frozenset(each.kind for each in RESOURCES if each.group == group) for group in {r.group for r in RESOURCES}
 }
+_BUILT_IN["autoscaling"] = frozenset({"Scale"})  # a subresource

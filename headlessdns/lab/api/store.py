@@ -37,6 +37,10 @@ class StaleError(HeadlessDNSError):
     """The object is not in the version that was expected."""
 
 
+class JournalError(HeadlessDNSError):
+    """The journal could not keep a write, so it did not happen."""
+
+
 class ExpiredError(HeadlessDNSError):
     """The history does not reach back to that version.
 
@@ -204,7 +208,8 @@ class Store:
 
     Attributes:
         version: Of the last write.
-        journal: Takes each write before any other part of the program learns of it; what it raises undoes the write.
+        journal: Takes each write before any other part of the program learns of it; what it raises, a `JournalError`
+            where it could not keep it, undoes the write.
         listeners: Called after each write with its resource.
     """
 

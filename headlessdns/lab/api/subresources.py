@@ -10,13 +10,20 @@ from typing import Any
 
 import msgspec
 
-from headlessdns.lab.api.kinds import Json, Resource
+from headlessdns.lab.api.checks import check_patched, check_readable
+from headlessdns.lab.api.forms import timestamp
+from headlessdns.lab.api.kinds import PODS, Json, Resource
 from headlessdns.lab.api.patch import apply_patch
-from headlessdns.lab.api.rules import PODS, Deletion, Options, Rules, Written, timestamp
+from headlessdns.lab.api.rules import Rules
 from headlessdns.lab.api.status import MODIFIED, ApiError, Fault, bad_request, conflict, invalid, not_found
 from headlessdns.lab.api.store import Entry
+from headlessdns.lab.api.typed import undeclared
+from headlessdns.lab.api.writes import Deletion, Options, Written
 
 SCALE = Resource("autoscaling", "v1", "Scale", "scales", "scale")
+BINDING = Resource("", "v1", "Binding", "bindings", "binding")
+DELETE_OPTIONS = Resource("", "v1", "DeleteOptions", "", "")
+EVICTION = Resource("policy", "v1", "Eviction", "evictions", "eviction")
 BUDGETS = "poddisruptionbudgets.policy"
 
 _PATHS = (("spec", "replicas"), ("status", "replicas"), ())
@@ -63,8 +70,9 @@ def set_scale(rules: Rules, resource: Resource, namespace: str, name: str, scale
         ApiError: It cannot be.
     """
     entry = _entry(rules, resource, namespace, name)
-    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
+    if scale.get("kind", "Scale") != "Scale":
         raise bad_request("the body is no Scale")
+    check_readable(SCALE, scale)
     metadata = scale.get("metadata") or {}
     if metadata.get("name", name) != name:
         raise bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
@@ -77,8 +85,6 @@ def set_scale(rules: Rules, resource: Resource, namespace: str, name: str, scale
             resource, name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}"
         )
     replicas = (scale.get("spec") or {}).get("replicas") or 0
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise bad_request("spec.replicas is no whole number")
     if replicas < 0:
         message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise invalid(SCALE, name, [Fault("spec.replicas", "FieldValueInvalid", message)])
@@ -107,9 +113,12 @@ def patch_scale(
     live = scale_of(rules, resource, _entry(rules, resource, namespace, name))
     live["spec"].setdefault("replicas", 0)
     if content_type == "application/apply-patch+yaml":
-        patched = live | {"spec": (change or {}).get("spec") or {}}
+        if why := undeclared(SCALE, change):
+            raise ApiError(500, "", why)
+        patched = live | {"spec": change.get("spec") or {}}
     else:
         patched = apply_patch(content_type, live, change, SCALE)
+        check_patched(SCALE, patched, content_type, change)
     return set_scale(rules, resource, namespace, name, patched, options)
 
 
@@ -149,11 +158,17 @@ def bind(rules: Rules, resource: Resource, namespace: str, name: str, binding: J
     Raises:
         ApiError: It has one, or is about to go, or is not there.
     """
+    check_readable(BINDING, binding)
+    metadata = binding.get("metadata") or {}
+    _check_name(name, metadata, "Binding")
+    wanted = binding.get("target") or {}
+    if wanted.get("kind", "Node") not in ("", "Node"):
+        why = f'target.kind: Unsupported value: "{wanted["kind"]}": supported values: "Node", "<empty>"'
+        raise ApiError(500, "", why)
     entry = _entry(rules, resource, namespace, name)
     object = entry.object
-    target = (binding.get("target") or {}).get("name") if isinstance(binding, dict) else None
+    target = wanted.get("name")
     binding_resource = resource._replace(plural="pods/binding", kind="Binding")
-    metadata = binding.get("metadata") or {}
     if not target:
         raise invalid(
             binding_resource, metadata.get("name") or "", [Fault("target.name", "FieldValueRequired", "Required value")]
@@ -190,6 +205,7 @@ def evict(rules: Rules, resource: Resource, namespace: str, name: str, eviction:
     Raises:
         ApiError: A budget is against it, or it is not there.
     """
+    _check_name(name, eviction.get("metadata") or {}, "Eviction")
     entry = _entry(rules, resource, namespace, name)
     pod = entry.object
     is_ended = (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded", "Pending")
@@ -197,11 +213,16 @@ def evict(rules: Rules, resource: Resource, namespace: str, name: str, eviction:
         budgets = [one for one in rules.store.entries(BUDGETS, namespace) if _covers(one.object, entry)]
         if len(budgets) > 1:
             message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-            raise ApiError(500, "InternalError", message)
+            raise ApiError(500, "", message)
         for budget in budgets:
             _check_budget(rules, budget.object, namespace, _is_ready(pod))
     rules.delete(resource, namespace, name, how)
     return Written(201, _encode(_SUCCESS))
+
+
+def _check_name(name: str, metadata: Json, kind: str) -> None:
+    if metadata.get("name") and metadata["name"] != name:
+        raise bad_request(f"name in URL does not match name in {kind} object")
 
 
 def _check_budget(rules: Rules, budget: Json, namespace: str, is_ready: bool) -> None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from headlessdns.controller.quantities import parse
-from headlessdns.lab.api import causes, podrules
+from headlessdns.lab.api import causes, definitions, podrules
 from headlessdns.lab.api.defaults import admit, default
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.ordinalsets import ordinal_set
@@ -697,6 +697,49 @@ def _slice_endpoints(endpoints: list[Json], address_type: str) -> _Rules:
         yield from _hints(endpoint.get("hints") or {}, f"{here}.hints")
 
 
+def _endpoints(new: Json, old: Json | None) -> _Rules:
+    for index, subset in enumerate(items(new, "subsets")):
+        here = f"subsets[{index}]"
+        ready, others = items(subset, "addresses"), items(subset, "notReadyAddresses")
+        if not ready and not others:
+            yield causes.required(here, "must specify `addresses` or `notReadyAddresses`")
+        for field, addresses in (("addresses", ready), ("notReadyAddresses", others)):
+            for number, address in enumerate(addresses):
+                yield from _endpoint_address(address, f"{here}.{field}[{number}]")
+        ports = items(subset, "ports")
+        for number, port in enumerate(ports):
+            yield from _endpoint_port(port, f"{here}.ports[{number}]", needs_name=len(ports) > 1)
+
+
+def _endpoint_address(address: Json, field: str) -> _Rules:
+    ip = address.get("ip") or ""
+    wrong = causes.ip(ip)
+    yield from (causes.invalid(f"{field}.ip", ip, each) for each in wrong)
+    if address.get("hostname"):
+        yield from label_form(address["hostname"], f"{field}.hostname")
+    if address.get("nodeName") is not None:
+        yield from subdomain_form(address["nodeName"], f"{field}.nodeName")
+    if wrong:
+        yield causes.invalid(f"{field}.ip", ip, "must be a valid IP address")
+    else:
+        yield from _endpoint_ip(ip, f"{field}.ip")
+
+
+def _endpoint_port(port: Json, field: str, *, needs_name: bool) -> _Rules:
+    if port.get("name"):
+        yield from label_form(port["name"], f"{field}.name")
+    elif needs_name:
+        yield causes.required(f"{field}.name")
+    yield from (
+        causes.invalid(f"{field}.port", port.get("port") or 0, wrong) for wrong in causes.port_number(port.get("port"))
+    )
+    if port.get("protocol") not in podrules.PROTOCOLS:
+        yield causes.unsupported(f"{field}.protocol", port.get("protocol"), podrules.PROTOCOLS)
+    if port.get("appProtocol") is not None:
+        found = port["appProtocol"]
+        yield from (causes.invalid(f"{field}.appProtocol", found, wrong) for wrong in causes.qualified_name(found))
+
+
 def _slice_address(address: str, address_type: str, field: str, number: int) -> _Rules:
     here = f"{field}[{number}]"
     if address_type == "FQDN":
@@ -811,10 +854,12 @@ def _volume(new: Json, old: Json | None) -> _Rules:
 
 
 def _pod(new: Json, old: Json | None) -> _Rules:
-    spec = new.get("spec") or {}
+    spec, before = new.get("spec") or {}, (old or {}).get("spec")
+    if old is not None and spec == before:
+        return  # it was looked at when it came
     yield from podrules.pod_spec(spec, "spec")
     if old is not None:
-        yield from podrules.pod_change(spec, old.get("spec") or {})
+        yield from podrules.pod_change(spec, before or {})
 
 
 def _workload(new: Json, old: Json | None) -> _Rules:
@@ -882,8 +927,30 @@ def _budget(new: Json, old: Json | None) -> _Rules:
             yield causes.invalid(f"spec.{field}", value, causes.NOT_NEGATIVE)
         elif isinstance(value, str):
             yield from (causes.invalid(f"spec.{field}", value, wrong) for wrong in causes.percent(value))
+    if None not in both:
+        shown = {
+            "MinAvailable": both[0],
+            "Selector": spec.get("selector"),
+            "MaxUnavailable": both[1],
+            "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+        }
+        yield causes.invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set")
     if isinstance(spec.get("selector"), dict):
         yield from _selector(spec["selector"], "spec.selector")
+    status = new.get("status") or {}
+    if old is not None and status != old.get("status"):
+        yield from _not_negative(status, "status", *_COUNTS_OF_BUDGETS)
+
+
+_COUNTS_OF_BUDGETS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+
+
+def _event(new: Json, old: Json | None) -> _Rules:
+    namespace = new["metadata"].get("namespace") or ""
+    about = (new.get("involvedObject") or {}).get("namespace") or ""
+    # What is in no namespace has its events in the default one.
+    if about != namespace and (about or namespace not in ("default", "kube-system")):
+        yield causes.invalid("involvedObject.namespace", about, "does not match event.namespace")
 
 
 def _lease(new: Json, old: Json | None) -> _Rules:
@@ -895,6 +962,10 @@ def _lease(new: Json, old: Json | None) -> _Rules:
         yield causes.invalid("spec.leaseTransitions", transitions, causes.NOT_NEGATIVE)
 
 
+def _definition(new: Json, old: Json | None) -> _Rules:
+    return definitions.faults(new)
+
+
 _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {
     ("apps", "StatefulSet"): _stateful_set,
     ("apps", "ControllerRevision"): _revision,
@@ -902,6 +973,8 @@ _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {
     ("apps", "ReplicaSet"): _workload,
     ("", "Service"): _service,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
+    ("", "Endpoints"): _endpoints,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "PersistentVolume"): _volume,
     ("", "Pod"): _pod,
@@ -910,4 +983,5 @@ _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {
     ("storage.k8s.io", "StorageClass"): _storage_class,
     ("policy", "PodDisruptionBudget"): _budget,
     ("coordination.k8s.io", "Lease"): _lease,
+    ("", "Event"): _event,
 }

@@ -189,6 +189,7 @@ def _short(value: Json) -> str:
 
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_AGE = re.compile(r"\d{1,2}s")
 _ADDRESS = re.compile(r"10\.96\.\d+\.\d+|fd00:96::[0-9a-f:]+")
 _DROPPED = ("managedFields",)
 _VERSIONS = ("resourceVersion", "continue")
@@ -205,6 +206,8 @@ def normal(value: Json) -> Json:
     if isinstance(value, list):
         return [normal(inner) for inner in value]
     if isinstance(value, str):
+        if _AGE.fullmatch(value):
+            return "<age>"
         text = _ADDRESS.sub("<address>", _TIME.sub("<time>", _UID.sub("<uid>", value)))
         return re.sub(r"(\w-)[bcdf-hj-np-tv-z2-9]{5}\b", r"\1<random>", text)
     return value

@@ -9,7 +9,8 @@ import pytest
 
 from headlessdns.lab.api.collector import Collector, Delete, Disown, Finish, Release, Target, decide
 from headlessdns.lab.api.kinds import Json
-from headlessdns.lab.api.server import Api, Request
+from headlessdns.lab.api.messages import Request
+from headlessdns.lab.api.server import Api
 from headlessdns.lab.api.store import Entry
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -179,3 +180,41 @@ def test_work_can_be_cut_into_pieces(cluster: Cluster) -> None:
     cluster.api.collector.run()
     assert cluster.api.collector.is_idle
     assert cluster.names() == []
+
+
+def test_a_definition_that_another_finalizer_holds_is_let_alone() -> None:
+    """A definition loses its own finalizer once; then it waits for the others, and nothing happens."""
+    cluster = Cluster()
+    definition = {
+        "metadata": {"name": "wishes.example.org", "finalizers": ["example.org/hold"]},
+        "spec": {
+            "group": "example.org",
+            "scope": "Namespaced",
+            "names": {"plural": "wishes", "kind": "Wish"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+            ],
+        },
+    }
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    cluster.ask("POST", path, definition)
+    cluster.ask("DELETE", f"{path}/wishes.example.org")
+    cluster.api.collector.run(10)
+    entry = cluster.entry("wishes.example.org", "customresourcedefinitions.apiextensions.k8s.io", "")
+    assert entry.object["metadata"]["finalizers"] == ["example.org/hold"]
+    assert cluster.api.collector.is_idle
+
+
+def test_a_large_namespace_goes_in_small_steps() -> None:
+    """No step deletes more objects than it may, so that others are served in between; in the end all are gone."""
+    cluster = Cluster()
+    cluster.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "large"}})
+    for number in range(25):
+        cluster.ask("POST", "/api/v1/namespaces/large/secrets", {"metadata": {"name": f"s-{number}"}})
+    cluster.ask("DELETE", "/api/v1/namespaces/large")
+    left = []
+    while not cluster.api.collector.is_idle:
+        cluster.api.collector.run(10)
+        left.append(cluster.store.count("secrets"))
+    assert left == [15, 5, 0]
+    assert cluster.store.get("namespaces", "", "large") is None

@@ -291,3 +291,38 @@ def test_the_end_of_the_api_ends_its_watches() -> None:
             await reply.__aexit__(None, None, None)
 
     asyncio.run(scene())
+
+
+def test_where_the_api_is_reached() -> None:
+    """The endpoints of the Service `kubernetes` have the address and the port of the API, also after a restart."""
+    store = Store()
+
+    async def scene(api: EmbeddedApi) -> None:
+        port = int(api.url.rpartition(":")[2])
+        client = api.client()
+        answer = await client.request("GET", "/api/v1/namespaces/default/endpoints/kubernetes")
+        assert json.loads(answer.body)["subsets"] == [
+            {"addresses": [{"ip": "127.0.0.1"}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
+        ]
+        path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+        found = json.loads((await client.request("GET", path)).body)
+        assert found["endpoints"] == [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
+        assert found["ports"] == [{"name": "https", "port": port, "protocol": "TCP"}]
+
+    run(scene, store=store)
+    run(scene, store=store)
+
+
+def test_warnings_are_headers() -> None:
+    """Each thing that is told is a header Warning of its own."""
+
+    async def scene(api: EmbeddedApi) -> None:
+        async with session(api) as client:
+            body = {"metadata": {"name": "a"}, "one": 1, "two": 2}
+            async with client.post(f"{CONFIG_MAPS}?fieldValidation=Warn", json=body) as response:
+                assert response.headers.getall("Warning") == [
+                    '299 - "unknown field \\"one\\""',
+                    '299 - "unknown field \\"two\\""',
+                ]
+
+    run(scene)

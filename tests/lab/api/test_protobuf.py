@@ -41,6 +41,29 @@ def message(kind: bytes, raw: bytes, version: bytes = b"v1") -> bytes:
             {"kind": "Event", "apiVersion": "v1", "firstTimestamp": "2026-01-02T03:04:05Z", "count": 3},
             id="a time",
         ),
+        pytest.param(
+            message(
+                b"Service",
+                b"\x12\x26\x0a\x12\x0a\x00\x12\x03TCP\x18\x50\x22\x05\x08\x00\x10\xb8\x08\x28\x00"
+                b"\x0a\x0e\x18\x51\x22\x08\x08\x01\x10\x00\x1a\x02db\x28\x05\x68\x00\x1a\x02\x0a\x00",
+            ),
+            {
+                "kind": "Service",
+                "apiVersion": "v1",
+                "spec": {
+                    "ports": [
+                        {"protocol": "TCP", "port": 80, "targetPort": 1080},
+                        {"port": 81, "targetPort": "db", "nodePort": 5},
+                    ]
+                },
+            },
+            id="ports by number and by name, and no zeros that JSON leaves out",
+        ),
+        pytest.param(
+            message(b"PodDisruptionBudget", b"\x12\x06\x0a\x04\x08\x00\x10\x00\x1a\x02\x18\x00", b"policy/v1"),
+            {"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "spec": {"minAvailable": 0}},
+            id="a zero that was said",
+        ),
         pytest.param(message(b"Namespace", b"\x7a\x00"), None, id="a field that is not known"),
         pytest.param(message(b"Wish", b""), None, id="a kind that is not known"),
         pytest.param(message(b"Event", b"", b"events.k8s.io/v1"), None, id="an Event of the other form"),

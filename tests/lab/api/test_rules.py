@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from headlessdns.lab.api.kinds import Json
-from headlessdns.lab.api.server import Answer, Api, Request
+from headlessdns.lab.api.messages import Answer, Request
+from headlessdns.lab.api.server import Api
 from headlessdns.lab.api.store import Store
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -181,13 +182,13 @@ def test_budgets(lab: Lab, budget: Json, ready: int, evicted: bool) -> None:
     assert status == (201 if evicted else 429)
 
 
-@pytest.mark.parametrize("part", ["log", "exec", "attach", "portforward", "proxy"])
+@pytest.mark.parametrize("part", ["exec", "attach", "portforward", "proxy"])
 def test_nothing_runs(lab: Lab, part: str) -> None:
     """What needs a container says in one line that nothing runs, and what to ask instead."""
     lab.ask("POST", "pods", pod("a"))
     status, answer = lab.ask("GET", f"pods/a/{part}")
     assert status == 400
-    assert answer["message"].startswith("pod a is of a lab, where nothing runs: it ")
+    assert answer["message"].startswith("pod a is of a lab and runs nothing")
     assert "\n" not in answer["message"]
 
 

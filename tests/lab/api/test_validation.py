@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[3]
 DEFINITION: Json = yaml.safe_load((ROOT / "deploy" / "crd" / "ordinalsets.yaml").read_text())
 SCHEMA: Json = DEFINITION["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
+SCALE = (("spec", "replicas"), ("status", "replicas"), ("status", "selector"))
+
 ANSWERS = golden.read("validation")
 
 
@@ -47,7 +49,7 @@ def answer(row: Row) -> Json:
         admit(resource, old)
         new = brought_in({**old, **row.new, "metadata": {**old["metadata"], **row.new["metadata"]}})
     admit(resource, new)
-    of_schema = crd.validate(SCHEMA, new) if resource.kind == "OrdinalSet" else ()
+    of_schema = [*crd.validate(SCHEMA, new), *crd.scale_faults(SCALE, new)] if resource.kind == "OrdinalSet" else ()
     causes = validate(resource, new, old, of_schema)
     if causes:
         return golden.refusal(status_of_invalid(resource, new["metadata"].get("name", ""), causes))
