@@ -1,9 +1,9 @@
 # All that is needed is make and Python 3.11 or newer with its venv module: `make serve`, `make test`.
 # PYTHON=... chooses the Python of a virtual environment that is yet to be made (`make clean` removes one),
-# LISTEN=... the address of `make serve`; ARGS=... is passed on to the command.
+# LISTEN=... the address of `make lab` and `make serve`; ARGS=... is passed on to the command.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fuzz bench bench-controller bench-lab peers clean
+.PHONY: help lab serve test check fuzz bench bench-controller bench-lab peers picture clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,6 +26,9 @@ endef
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
+
+lab: $(STAMP)  ## Run a cluster of pretend pods with its DNS on 127.0.0.1 port 1053, or on LISTEN=ADDRESS:PORT
+	$(BIN)/headlessdns lab config/examples/nginx.yaml --dns $(LISTEN) $(ARGS)
 
 serve: $(STAMP)  ## Serve the examples on 127.0.0.1 port 1053, or on LISTEN=ADDRESS:PORT
 	$(BIN)/headlessdns serve --manifests config/examples --listen $(LISTEN) $(ARGS)
@@ -59,6 +62,9 @@ bench-lab: $(STAMP)  ## Measure the embedded API against kube-apiserver and etcd
 peers: $(STAMP)  ## Build etcd, kube-apiserver, kubectl and CoreDNS for the tests (minutes, once)
 	$(BIN)/python -m tests.peers
 	$(BIN)/python -m tests.peers.kubectls
+
+picture: $(STAMP)  ## Draw docs/lab.svg, the table of a lab that runs
+	$(BIN)/python docs/picture.py docs/lab.svg
 
 clean:  ## Remove all that was made in this folder
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

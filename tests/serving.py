@@ -23,7 +23,32 @@ _ANSWERS = re.compile(r"answers \S+ on (?:[\w.:\[\]]+:(\d+)(?:, )?)+ \(UDP and T
 _HTTP = re.compile(r"metrics and health on (http://\S+)")
 
 
-class Serve:
+class Answering:
+    """Something on loopback that answers DNS.
+
+    Attributes:
+        port: Of UDP and TCP.
+    """
+
+    port: int
+
+    def query(self, name: str, qtype: str = "A", *, tcp: bool = False, timeout_s: float = 3) -> dns.message.Message:
+        """Return the response to a question with EDNS."""
+        query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
+        send = dns.query.tcp if tcp else dns.query.udp
+        return send(query, "127.0.0.1", port=self.port, timeout=timeout_s)
+
+    def ask(self, name: str, qtype: str = "A", *, tcp: bool = False) -> tuple[str, list[str]]:
+        """Return the RCODE and the records' data, sorted, as text."""
+        response = self.query(name, qtype, tcp=tcp)
+        return dns.rcode.to_text(response.rcode()), sorted(str(one) for rrset in response.answer for one in rrset)
+
+    def extended_errors(self, name: str, qtype: str = "A") -> list[int]:
+        """Return the codes of the extended errors (RFC 8914) in a response."""
+        return [int(option.code) for option in self.query(name, qtype).options if option.otype == 15]
+
+
+class Serve(Answering):
     """A server that lives as long as the ``with`` block.
 
     Args:
@@ -68,18 +93,3 @@ class Serve:
     def _stop(self) -> None:
         self.process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def query(self, name: str, qtype: str = "A", *, tcp: bool = False, timeout_s: float = 3) -> dns.message.Message:
-        """Return the response to a question with EDNS."""
-        query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
-        send = dns.query.tcp if tcp else dns.query.udp
-        return send(query, "127.0.0.1", port=self.port, timeout=timeout_s)
-
-    def ask(self, name: str, qtype: str = "A", *, tcp: bool = False) -> tuple[str, list[str]]:
-        """Return the RCODE and the records' data, sorted, as text."""
-        response = self.query(name, qtype, tcp=tcp)
-        return dns.rcode.to_text(response.rcode()), sorted(str(one) for rrset in response.answer for one in rrset)
-
-    def extended_errors(self, name: str, qtype: str = "A") -> list[int]:
-        """Return the codes of the extended errors (RFC 8914) in a response."""
-        return [int(option.code) for option in self.query(name, qtype).options if option.otype == 15]

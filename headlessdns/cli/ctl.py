@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -20,7 +21,7 @@ from headlessdns.errors import ClusterError
 if TYPE_CHECKING:
     from headlessdns.cluster.client import ApiClient
 
-_FAILURES = ("ImagePullBackOff", "CrashLoop", "Failed")
+_FAILURES = ("CrashLoop", "ImagePullBackOff", "Failed")
 _MERGE_PATCH = "application/merge-patch+json"
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -59,16 +60,20 @@ def ready(pod: str, ready: bool, namespace: str | None, file: Path | None) -> No
     """Let POD be ready, or not: it stays in its node's care, and leaves the DNS."""
     value = None if ready else "false"
     _annotate_pod(file, namespace, pod, {"lab.headlessdns.io/ready": value})
+    pod = _bare(pod, "pod/")
     click.echo(f"pod/{pod} {'may be ready again' if ready else 'is not ready from now on'}")
 
 
 @command.command()
 @click.argument("pod")
-@click.argument("how", type=click.Choice(_FAILURES, case_sensitive=False), default="CrashLoop")
+@click.argument(
+    "how", type=click.Choice(_FAILURES, case_sensitive=False), default=_FAILURES[0], metavar=f"[{'|'.join(_FAILURES)}]"
+)
 @_access()
 def fail(pod: str, how: str, namespace: str | None, file: Path | None) -> None:
     """Let POD fail: CrashLoop (without a word more), ImagePullBackOff, or Failed, which is for good."""
     _annotate_pod(file, namespace, pod, {"lab.headlessdns.io/fail": how})
+    pod = _bare(pod, "pod/")
     click.echo(f"pod/{pod} fails from now on: {how}")
 
 
@@ -77,11 +82,9 @@ def fail(pod: str, how: str, namespace: str | None, file: Path | None) -> None:
 @_access(takes_namespace=False)
 def lose_node(node: str, file: Path | None) -> None:
     """Lose NODE: nothing on it starts, stops, or finishes its deletion any more."""
-    _run(
-        file,
-        None,
-        lambda api, _: _patch(api, f"/api/v1/nodes/{node}", f"node {node}", {"lab.headlessdns.io/lost": "true"}),
-    )
+    node = _bare(node, "node/")
+    lost: dict[str, str | None] = {"lab.headlessdns.io/lost": "true"}
+    _run(file, None, lambda api, _: _patch(api, _path("nodes", node), f"node {node}", lost))
     click.echo(f"node/{node} is lost")
 
 
@@ -97,12 +100,12 @@ def recover(what: str, namespace: str | None, file: Path | None) -> None:
 
 
 async def _recover(api: ApiClient, what: str, namespace: str) -> str:
-    name = what.rpartition("/")[2]
-    pod_path, node_path = f"/api/v1/namespaces/{namespace}/pods/{name}", f"/api/v1/nodes/{name}"
-    if not what.startswith(("node/", "nodes/")) and (await api.request("GET", pod_path)).status == 200:
+    name = _bare(what, "pod/", "node/")
+    pod_path, node_path = _path("pods", name, namespace), _path("nodes", name)
+    if not what.startswith("node/") and (await api.request("GET", pod_path)).status == 200:
         await _patch(api, pod_path, f"pod {name}", {"lab.headlessdns.io/ready": None, "lab.headlessdns.io/fail": None})
         return f"pod/{name} is left alone again"
-    if (await api.request("GET", node_path)).status == 200:
+    if not what.startswith("pod/") and (await api.request("GET", node_path)).status == 200:
         await _patch(api, node_path, f"node {name}", {"lab.headlessdns.io/lost": None})
         return f"node/{name} is back"
     raise ClusterError(
@@ -111,13 +114,22 @@ async def _recover(api: ApiClient, what: str, namespace: str) -> str:
 
 
 def _annotate_pod(file: Path | None, namespace: str | None, name: str, annotations: dict[str, str | None]) -> None:
-    name = name.removeprefix("pod/")
+    name = _bare(name, "pod/")
 
     async def annotate(api: ApiClient, space: str) -> None:
-        path = f"/api/v1/namespaces/{space}/pods/{name}"
-        await _patch(api, path, f"pod {name} in namespace {space}", annotations)
+        await _patch(api, _path("pods", name, space), f"pod {name} in namespace {space}", annotations)
 
     _run(file, namespace, annotate)
+
+
+def _bare(name: str, *prefixes: str) -> str:
+    """Return *name* without its kind, as kubectl prints it."""
+    return next((name.removeprefix(prefix) for prefix in prefixes if name.startswith(prefix)), name)
+
+
+def _path(plural: str, name: str, namespace: str = "") -> str:
+    where = f"namespaces/{quote(namespace, safe='')}/" if namespace else ""
+    return f"/api/v1/{where}{plural}/{quote(name, safe='')}"
 
 
 async def _patch(api: ApiClient, path: str, what: str, annotations: dict[str, str | None]) -> None:
@@ -135,7 +147,7 @@ async def _patch(api: ApiClient, path: str, what: str, annotations: dict[str, st
 
 
 def _run(file: Path | None, namespace: str | None, work: Callable[[ApiClient, str], Any]) -> Any:
-    access = kubeconfig.find(file, None, namespace, os.environ, Path.home())
+    access = kubeconfig.find(file, None, namespace, os.environ, _home())
 
     async def run() -> Any:
         api = await access.connect()
@@ -146,6 +158,13 @@ def _run(file: Path | None, namespace: str | None, work: Callable[[ApiClient, st
             await api.close()
 
     return asyncio.run(run())
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user that the system does not know
+        return Path("/")
 
 
 async def _check_lab(api: ApiClient) -> None:

@@ -11,13 +11,17 @@ import ipaddress
 import json
 import logging
 import os
+import queue
+import shlex
 import shutil
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,12 +30,17 @@ from headlessdns.cli import options
 from headlessdns.config import Listen, parse_listen
 
 if TYPE_CHECKING:
-    from headlessdns.lab.running import LabConfig, Running
-    from headlessdns.lab.view import Row
+    from rich.console import Console
+
+    from headlessdns.lab.running import Running
+    from headlessdns.lab.view import Change, Group
 
 logger = logging.getLogger(__name__)
 
 _REFRESH_HZ = 8
+_LAST_LINES_S = 1.0  # for whoever reads to take what is left
+_STANDARD_OUTPUT = 1
+_FEW = 8
 _PARTS = ("controller", "endpoints", "kubelet", "dns")
 _ZONE = "cluster.local"
 
@@ -177,17 +186,26 @@ def command(
     is_json = log == options.JSON
     logs.set_up("json" if is_json else "text", level=logging.WARNING)
     _check(manifests, chosen["pod_cidrs"], until_input_ends=until_input_ends)
-    from headlessdns.lab.running import LabConfig  # it brings the HTTP server
+    from headlessdns.lab.running import LabConfig, Running  # it brings the HTTP server
 
     without = frozenset(chosen.pop("without"))
     config = LabConfig(manifests=manifests, without=without, **chosen)
     if is_json:
-        show: _Show = _JSONLines(sys.stdout)
-    elif plain or not sys.stdout.isatty():
-        show = _TextLines(sys.stdout)
+        show: _Show = _JSONLines()
+    elif plain or not _can_draw():
+        show = _TextLines()
     else:
         show = _LiveTable()
-    ctx.exit(asyncio.run(_run(config, show, until_input_ends=until_input_ends)))
+    # Before there is a loop: standard input may be a person who presses Ctrl-C instead of writing a manifest.
+    lab = Running(config, show.changed)
+    asyncio.run(_run(lab, show, until_input_ends=until_input_ends))
+    with contextlib.suppress(OSError):  # a terminal whose window was closed
+        sys.stderr.flush()
+    os._exit(0)  # all is closed; one more Ctrl-C is not to end in the middle of the interpreter's end
+
+
+def _can_draw() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _check(manifests: Sequence[str], pod_cidrs: Sequence[str], *, until_input_ends: bool) -> None:
@@ -200,16 +218,14 @@ def _check(manifests: Sequence[str], pod_cidrs: Sequence[str], *, until_input_en
         raise click.UsageError("standard input cannot be a manifest and say when to leave")
 
 
-async def _run(config: LabConfig, show: _Show, *, until_input_ends: bool) -> int:
-    from headlessdns.lab.running import Running
-
+async def _run(lab: Running, show: _Show, *, until_input_ends: bool) -> None:
     leave = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, leave.set)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            loop.add_signal_handler(number, leave.set)
     if until_input_ends:
         loop.add_reader(sys.stdin.fileno(), _watch_input, leave)
-    lab = Running(config, show.changed)
     starting = asyncio.create_task(lab.__aenter__())
     leaving = asyncio.create_task(leave.wait())
     await asyncio.wait([starting, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -217,7 +233,8 @@ async def _run(config: LabConfig, show: _Show, *, until_input_ends: bool) -> int
     if not starting.done():
         starting.cancel()
         await asyncio.wait([starting])
-        return 0
+        if starting.cancelled():
+            return
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_exit(await starting)
         if skipped := lab.applied.skipped:
@@ -225,7 +242,6 @@ async def _run(config: LabConfig, show: _Show, *, until_input_ends: bool) -> int
             logger.warning("the lab has no such kinds, they were skipped: %s", kinds)
         with show.showing(lab):
             await lab.until(leave)
-    return 0
 
 
 def _watch_input(leave: asyncio.Event) -> None:
@@ -240,8 +256,8 @@ def _watch_input(leave: asyncio.Event) -> None:
 class _Show:
     """Where changes go."""
 
-    def changed(self, rows: list[Row]) -> None:
-        """Show that *rows* changed."""
+    def changed(self, changes: list[Change]) -> None:
+        """Show what changed."""
 
     @contextlib.contextmanager
     def showing(self, lab: Running) -> Iterator[None]:
@@ -249,106 +265,176 @@ class _Show:
         yield
 
 
-class _TextLines(_Show):
-    """One line a change."""
+class _Lines(_Show):
+    """One line a change, on standard output.
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._waiting: list[str] | None = []  # until hello was said
+    A thread writes them: who reads slowly, or has stopped reading, holds up neither the API nor the controller.
+    """
 
-    def changed(self, rows: list[Row]) -> None:
-        lines = [_line(row, time.localtime()) for row in rows]
-        if self._waiting is not None:
-            self._waiting += lines
-        else:
-            _print(self._out, lines)
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._early: list[Change] | None = []  # until hello was said
+        self._is_read = True
+
+    def changed(self, changes: list[Change]) -> None:
+        if self._early is not None:
+            self._early += changes
+        elif self._is_read:
+            self._put(map(self._line, changes))
 
     @contextlib.contextmanager
     def showing(self, lab: Running) -> Iterator[None]:
-        _print(self._out, [*_hello(lab), "", *(self._waiting or ())])
-        self._waiting = None
-        yield
+        writer = threading.Thread(target=self._write, name="standard output", daemon=True)
+        writer.start()
+        self._put(self._hello(lab))
+        early, self._early = self._early or [], None
+        self.changed(early)
+        try:
+            yield
+        finally:
+            self._lines.put(None)
+            writer.join(_LAST_LINES_S)
+
+    def _put(self, lines: Iterable[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        if text:
+            self._lines.put(text)
+
+    def _write(self) -> None:
+        for text in iter(self._lines.get, None):
+            octets = text.encode()
+            try:
+                while octets:
+                    octets = octets[os.write(_STANDARD_OUTPUT, octets) :]
+            except OSError as error:
+                self._is_read = False
+                if not isinstance(error, BrokenPipeError):  # who read it has gone, as head does
+                    logger.warning("standard output: %s; the lab goes on without it", error.strerror)
+                return
+
+    def _hello(self, lab: Running) -> Iterator[str]:
+        yield from ()
+
+    def _line(self, change: Change) -> str:
+        raise NotImplementedError
 
 
-def _line(row: Row, now: time.struct_time) -> str:
+class _TextLines(_Lines):
+    def _hello(self, lab: Running) -> Iterator[str]:
+        yield from _hello(lab)
+        yield ""
+
+    def _line(self, change: Change) -> str:
+        return _line(change, time.localtime())
+
+
+def _line(change: Change, now: time.struct_time) -> str:
     clock = time.strftime("%H:%M:%S", now)
-    if not row.phase and not row.waits_for:
-        return f"{clock} {row.pod} is gone"
-    parts = [row.pod, row.phase or "-", row.address or "-", "ready" if row.ready else "not ready"]
-    if row.name:
-        parts.append(f"{row.name} = {row.answer or '?'}")
-    if row.waits_for:
-        parts.append(f"({row.waits_for})")
-    return " ".join([clock, *parts])
+    from headlessdns.lab.view import Row
+
+    if not isinstance(change, Row):
+        return f"{clock} {change.text}" + (f"; {change.trouble}" if change.trouble else "")
+    if change.is_gone:
+        return f"{clock} {change.pod} is gone"
+    ready = "ready" if change.ready else "not ready"
+    parts = [change.pod, f"{change.phase or '-':17}", f"{change.address or '-':12}", f"{ready:9}"]
+    if change.name:
+        parts.append(f"{change.name}: {change.answer or 'not asked yet'}")
+    if change.waits_for:
+        parts.append(f"({change.waits_for})")
+    return f"{clock} " + "  ".join(parts)
 
 
-class _JSONLines(_Show):
-    """One JSON object a change."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._waiting: list[str] | None = []
-
-    def changed(self, rows: list[Row]) -> None:
-        lines = [
-            json.dumps(
-                {"event": "changed" if row.phase or row.waits_for else "gone", "time": time.time(), **row._asdict()}
-            )
-            for row in rows
-        ]
-        if self._waiting is not None:
-            self._waiting += lines
-        else:
-            _print(self._out, lines)
-
-    @contextlib.contextmanager
-    def showing(self, lab: Running) -> Iterator[None]:
+class _JSONLines(_Lines):
+    def _hello(self, lab: Running) -> Iterator[str]:
         started = {
             "event": "started",
             "time": time.time(),
             "api": lab.api.url,
             "dns": str(lab.dns) if lab.dns else None,
-            "kubeconfig": str(lab.kubeconfig.absolute()),
+            "kubeconfig": str(lab.kubeconfig),
             "nodes": lab.nodes,
             "created": lab.applied.created,
             "configured": lab.applied.configured,
             "skipped": dict(lab.applied.skipped),
         }
-        _print(self._out, [json.dumps(started), *(self._waiting or ())])
-        self._waiting = None
-        yield
+        yield json.dumps(started)
+
+    def _line(self, change: Change) -> str:
+        from headlessdns.lab.view import Row
+
+        event = "set"
+        if isinstance(change, Row):
+            event = "gone" if change.is_gone else "changed"
+        return json.dumps({"event": event, "time": time.time(), **change._asdict()})
 
 
 class _LiveTable(_Show):
-    """A table for each set, on a terminal."""
+    """A table for each set, on a terminal; drawn by a thread, since a terminal can be stopped (Ctrl-S)."""
+
+    def __init__(self) -> None:
+        self._lab: Running | None = None
+        self._groups: list[Group] = []
+        self._wake = threading.Event()
+        self._is_over = threading.Event()
+        self._is_stale = False  # another size, or another program has written to the terminal
+
+    def changed(self, changes: list[Change]) -> None:
+        if self._lab is not None:
+            self._groups = self._lab.view.groups()
+            self._wake.set()
 
     @contextlib.contextmanager
     def showing(self, lab: Running) -> Iterator[None]:
+        self._lab = lab
+        self._groups = lab.view.groups()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGWINCH, signal.SIGCONT):
+            loop.add_signal_handler(number, self._redraw)
+        artist = threading.Thread(
+            target=self._draw_while_seen, args=(list(_hello(lab)),), name="the table", daemon=True
+        )
+        artist.start()
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            self._wake.set()
+            artist.join(_LAST_LINES_S)
+            logs.set_up("text", level=logging.WARNING)
+
+    def _redraw(self) -> None:
+        self._is_stale = True
+        self._wake.set()
+
+    def _draw_while_seen(self, hello: Sequence[str]) -> None:
+        with contextlib.suppress(OSError):  # the window is closed; SIGHUP says so, too
+            self._draw(hello)
+
+    def _draw(self, hello: Sequence[str]) -> None:
         from rich.console import Console
+
+        console = Console()
+        while not self._is_over.is_set():
+            for line in hello:
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._draw_until_stale(console)
+            if not self._is_over.is_set():
+                console.clear()
+
+    def _draw_until_stale(self, console: Console) -> None:
         from rich.live import Live
 
         from headlessdns.lab.screen import tables
 
-        console = Console()
-        for line in _hello(lab):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        with Live(
-            get_renderable=lambda: tables(lab.view.groups(), console.height - 1),
-            console=console,
-            refresh_per_second=_REFRESH_HZ,
-            vertical_overflow="crop",
-        ):
+        self._is_stale = False
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
             logs.set_up("text", level=logging.WARNING)  # onto the stream that leaves the table in its place
-            yield
-
-
-def _print(out: TextIO, lines: Sequence[str]) -> None:
-    try:
-        for line in lines:
-            out.write(line + "\n")
-        out.flush()
-    except BrokenPipeError:  # who read it has gone; the lab goes on
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # else the interpreter complains at its end
+            while not (self._is_over.is_set() or self._is_stale):
+                live.update(tables(self._groups, console.width, console.height - 1), refresh=True)
+                self._is_over.wait(1 / _REFRESH_HZ)
+                self._wake.wait()
+                self._wake.clear()
 
 
 def _hello(lab: Running) -> Iterator[str]:
@@ -356,26 +442,37 @@ def _hello(lab: Running) -> Iterator[str]:
     dns = f", DNS at {lab.dns} (UDP and TCP)" if lab.dns else ""
     yield f"Kubernetes API at {lab.api.url}{dns}"
     if lab.applied.created:
-        yield f"created {', '.join(lab.applied.created)}"
+        yield f"created {_counted(lab.applied.created)}"
     if lab.applied.configured:
-        yield f"there already, applied again: {', '.join(lab.applied.configured)}"
+        yield f"there already, applied again: {_counted(lab.applied.configured)}"
     yield ""
     yield "In another terminal:"
-    yield f"  export KUBECONFIG={lab.kubeconfig.absolute()}"
-    yield "  kubectl get pods -w" + _missing("kubectl")
-    name = next(iter(lab.view.names()), f"kubernetes.default.svc.{_ZONE}")
-    pod = name.partition(".")[0] if lab.view.names() else ""
+    yield f"  export KUBECONFIG={shlex.quote(str(lab.kubeconfig))}"
+    row = next((row for group in lab.view.groups() for row in group.rows), None)
+    namespace = row.set.partition("/")[0] if row else "default"
+    where = "" if namespace == "default" else f" -n {namespace}"
+    yield f"  kubectl get pods -w{where}" + _missing("kubectl")
     if lab.dns:
         host, port = lab.dns
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        name = row.name if row and row.name else f"kubernetes.default.svc.{_ZONE}"
         if shutil.which("dig"):
             yield f"  dig @{host} -p {port} {name}"
         else:
             yield f"  {_own_command()} query --server {Listen(host, port)} {name}"
-    if pod:
-        yield f"  kubectl delete pod {pod}"
-        yield f"  {_own_command()} lab ctl ready {pod} false"
-    yield "Ctrl-C ends the lab and leaves nothing behind."
+    if row:
+        yield f"  kubectl delete pod {row.pod}{where}"
+        yield f"  {_own_command()} lab ctl ready {row.pod} false{where}"
+    kept = f"its objects in {lab.state}" if lab.state else "nothing behind"
+    yield f"Ctrl-C ends the lab and leaves {kept}."
+
+
+def _counted(objects: Sequence[str]) -> str:
+    """Return all of *objects*, which are such as pod/web-0, or where these are many how many of each kind."""
+    if len(objects) <= _FEW:
+        return ", ".join(objects)
+    kinds = Counter(one.partition("/")[0] for one in objects)
+    return f"{len(objects)} objects: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 def _missing(program: str) -> str:

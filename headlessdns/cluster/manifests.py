@@ -91,6 +91,14 @@ def read_raw(paths: Sequence[str]) -> list[Raw]:
     Raises:
         ManifestError: With every fault of every file.
     """
+    found, faults = gather_raw(paths)
+    if faults:
+        raise ManifestError(faults)
+    return found
+
+
+def gather_raw(paths: Sequence[str]) -> tuple[list[Raw], list[Fault]]:
+    """Return what `read_raw` does, and what is wrong instead of raising it."""
     scan = _scan([path for path in paths if path != STANDARD_INPUT])
     faults = list(scan.faults)
     found: list[Raw] = []
@@ -108,9 +116,7 @@ def read_raw(paths: Sequence[str]) -> list[Raw]:
         objects, broken = documents.decode_raw(octets, shown, is_json=is_json)
         found += objects
         faults += broken
-    if faults:
-        raise ManifestError(faults)
-    return found
+    return found, faults
 
 
 class _Signature(NamedTuple):

@@ -6,6 +6,7 @@ It needs nothing but the standard library until a name is asked for, and no even
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -34,7 +36,7 @@ _MERGE_PATCH = "application/merge-patch+json"
 _READY = "lab.headlessdns.io/ready"
 _FAIL = "lab.headlessdns.io/fail"
 _LOST = "lab.headlessdns.io/lost"
-_SETS = {"StatefulSet": "/apis/apps/v1", "OrdinalSet": "/apis/headlessdns.io/v1alpha1"}
+_SETS = {"statefulsets": "/apis/apps/v1", "ordinalsets": "/apis/headlessdns.io/v1alpha1"}
 
 T = TypeVar("T")
 
@@ -104,7 +106,7 @@ class Lab:
         self._token = ""
         self._context = ssl.create_default_context()
         self._process: subprocess.Popen[str] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._stack = contextlib.ExitStack()
         self._threads: list[threading.Thread] = []
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._changes: deque[str] = deque(maxlen=_KEPT_CHANGES)
@@ -112,9 +114,8 @@ class Lab:
     # The process
 
     def __enter__(self) -> Lab:
-        self._folder = tempfile.TemporaryDirectory(prefix="headlessdns-lab-")
         try:
-            self._start(Path(self._folder.name))
+            self._start()
         except BaseException:
             self._stop()
             raise
@@ -125,19 +126,29 @@ class Lab:
     ) -> None:
         self._stop()
 
-    def _start(self, folder: Path) -> None:
+    def _new_file(self, suffix: str) -> Path:
+        """Return an empty file that only this user can read; it is removed with the lab."""
+        number, name = tempfile.mkstemp(suffix, "headlessdns-lab-")
+        os.close(number)
+        path = Path(name)
+        self._stack.callback(path.unlink, missing_ok=True)
+        return path
+
+    def _start(self) -> None:
         """Start the process and wait until all of it works.
 
         Raises:
             HeadlessDNSError: It does not; the text is what it said.
         """
         files = list(self._files)
+        given = None
         if self._objects:
-            path = folder / "objects.json"
-            path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": self._objects}))
-            files.append(str(path))
+            given = self._new_file(".json")
+            given.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": self._objects}))
+            files.append(str(given))
+        kubeconfig = self._new_file(".kubeconfig")
         command = [sys.executable, "-P", "-m", "headlessdns", "lab", *self._flags]
-        command += ["--kubeconfig", str(folder / "kubeconfig"), "--", *files]
+        command += ["--kubeconfig", str(kubeconfig), "--", *files]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # it leaves when this ends: with us, however we end
@@ -153,7 +164,10 @@ class Lab:
         self._listen(self._process.stderr, self._said.append)
         if not is_known.wait(START_S) or not started:
             self._stop()
-            raise HeadlessDNSError(f"the lab has not started:\n{self.log}")
+            said = self.log if given is None else self.log.replace(f"{given}: document 1: ", "the mappings: ")
+            raise HeadlessDNSError(f"the lab has not started:\n{said}")
+        if given is not None:
+            given.unlink()  # now, and not at the end only: should this process be killed, nothing is left behind
         facts = started[0]
         self.api_url = facts["api"]
         self.kubeconfig = Path(facts["kubeconfig"])
@@ -177,8 +191,8 @@ class Lab:
         self._threads.append(thread)
 
     def _hear(self, line: str, started: deque[dict[str, Any]], is_known: threading.Event) -> None:
-        event = json.loads(line)
-        if event["event"] == "started":
+        event = _decoded(line)
+        if event.get("event") == "started":
             started.append(event)
             is_known.set()
         else:
@@ -195,19 +209,17 @@ class Lab:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             for thread in self._threads:
-                thread.join()
+                thread.join(LEAVE_S)
             for stream in (process.stdout, process.stderr):
                 assert stream is not None
                 stream.close()
         self._threads.clear()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._stack.close()
 
     @property
     def log(self) -> str:
         """What the lab said last: its log, and what changed, a line each."""
-        return "\n".join([*map(_message, self._said), *self._changes])
+        return "\n".join([*map(_message, self._said), *map(_change, self._changes)])
 
     # The API
 
@@ -232,6 +244,28 @@ class Lab:
         Raises:
             ClusterError: It refuses, or does not answer.
         """
+        status, answer = self._send(method, path, body, query=query, content_type=content_type)
+        if status >= 300:
+            message = answer.get("message") if isinstance(answer, dict) else answer
+            raise ClusterError(f"{method} {path}: {message}")
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, Any]:
+        """Send one request and return the status and what is answered, decoded; a text where that is no JSON.
+
+        Raises:
+            ClusterError: There is no answer.
+        """
+        if not hasattr(self, "api_url"):
+            raise ClusterError("the lab has not started: use it as in `with Lab(...) as lab:`")
         where = urlsplit(self.api_url)
         headers = {"Authorization": f"Bearer {self._token}", "User-Agent": "headlessdns-tests"}
         if body is not None:
@@ -242,18 +276,27 @@ class Lab:
             connection.request(method, target, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ClusterError(f"the lab's API does not answer: {error}\n{self.log}") from error
         finally:
             connection.close()
         try:
-            answer = json.loads(text)
+            return response.status, json.loads(text)
         except ValueError:
-            answer = text.decode(errors="replace")
-        if response.status >= 300:
-            message = answer.get("message") if isinstance(answer, dict) else answer
-            raise ClusterError(f"{method} {path}: {message}")
-        return answer
+            return response.status, text.decode(errors="replace")
+
+    def _find(self, path: str) -> dict[str, Any] | None:
+        """Return what is at *path*; None where nothing is.
+
+        Raises:
+            ClusterError: The API refuses, or does not answer.
+        """
+        status, answer = self._send("GET", path)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status >= 300:
+            raise ClusterError(f"GET {path}: {answer.get('message') if isinstance(answer, dict) else answer}")
+        return answer  # type: ignore[no-any-return]
 
     def pod(self, name: str, namespace: str = "default") -> dict[str, Any]:
         """Return a pod.
@@ -261,7 +304,7 @@ class Lab:
         Raises:
             ClusterError: There is none.
         """
-        found: dict[str, Any] = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+        found: dict[str, Any] = self.request("GET", _pod_path(name, namespace))
         return found
 
     def delete_pod(self, name: str, namespace: str = "default") -> None:
@@ -270,7 +313,7 @@ class Lab:
         Raises:
             ClusterError: There is none.
         """
-        self.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}")
+        self.request("DELETE", _pod_path(name, namespace))
 
     def scale(self, name: str, replicas: int, namespace: str = "default") -> None:
         """Give a StatefulSet or OrdinalSet another number of replicas.
@@ -278,8 +321,10 @@ class Lab:
         Raises:
             ClusterError: There is none.
         """
-        path, _ = self._set(name, namespace)
-        self.request("PATCH", path, {"spec": {"replicas": replicas}}, content_type=_MERGE_PATCH)
+        found = self._set(name, namespace)
+        if found is None:
+            raise ClusterError(f"there is no StatefulSet or OrdinalSet {namespace}/{name}")
+        self.request("PATCH", found[0], {"spec": {"replicas": replicas}}, content_type=_MERGE_PATCH)
 
     # Trouble
 
@@ -329,7 +374,7 @@ class Lab:
         self._annotate(f"/api/v1/nodes/{name}", _LOST, None)
 
     def _annotate_pod(self, pod: str, namespace: str, key: str, value: str | None) -> None:
-        self._annotate(f"/api/v1/namespaces/{namespace}/pods/{pod}", key, value)
+        self._annotate(_pod_path(pod, namespace), key, value)
 
     def _annotate(self, path: str, key: str, value: str | None) -> None:
         self.request("PATCH", path, {"metadata": {"annotations": {key: value}}}, content_type=_MERGE_PATCH)
@@ -348,6 +393,8 @@ class Lab:
         """
         from headlessdns.lab import resolving
 
+        if not hasattr(self, "dns_address"):
+            raise ClusterError("this lab has no DNS: it was left out, or the lab has not started")
         return resolving.resolve(self.dns_address, name, rrtype)
 
     # Waiting
@@ -384,14 +431,13 @@ class Lab:
 
     def _look(self, name: str, namespace: str) -> tuple[dict[str, Any], str]:
         """Return the set or the pod with that name, and what is missing; empty where nothing is."""
-        try:
-            _, found = self._set(name, namespace)
-        except ClusterError:
-            try:
-                pod = self.pod(name, namespace)
-            except ClusterError:
+        set = self._set(name, namespace)
+        if set is None:
+            pod = self._find(_pod_path(name, namespace))
+            if pod is None:
                 return {}, "there is no set and no pod of that name"
             return pod, self._missing_of_pod(pod)
+        _, found = set
         spec, status = found["spec"], found.get("status") or {}
         replicas = spec.get("replicas", 1)
         if status.get("observedGeneration") != found["metadata"]["generation"]:
@@ -406,10 +452,8 @@ class Lab:
             return found, "; ".join([f"{counts} instead of {expected}", *stalled])
         start = (spec.get("ordinals") or {}).get("start") or 0
         for ordinal in range(start, start + replicas):
-            try:
-                why = self._missing_of_pod(self.pod(f"{name}-{ordinal}", namespace))
-            except ClusterError as error:
-                why = str(error)
+            pod = self._find(_pod_path(f"{name}-{ordinal}", namespace))
+            why = self._missing_of_pod(pod) if pod is not None else f"there is no pod {name}-{ordinal}"
             if why:
                 return found, why
         return found, ""
@@ -434,31 +478,49 @@ class Lab:
 
     def _is_headless(self, namespace: str, service: str) -> bool:
         """Tell whether names come of that Service; where there is none, nothing is to be waited for."""
-        try:
-            found = self.request("GET", f"/api/v1/namespaces/{namespace}/services/{service}")
-        except ClusterError:
-            return False
-        return bool(found["spec"].get("clusterIP") == "None")
+        found = self._find(f"/api/v1/namespaces/{namespace}/services/{service}")
+        return found is not None and found["spec"].get("clusterIP") == "None"
 
-    def _set(self, name: str, namespace: str) -> tuple[str, dict[str, Any]]:
-        """Return path and object of a set.
+    def _set(self, name: str, namespace: str) -> tuple[str, dict[str, Any]] | None:
+        """Return path and object of the set of that name; None where there is none."""
+        for plural, root in _SETS.items():
+            path = f"{root}/namespaces/{namespace}/{plural}/{name}"
+            if (found := self._find(path)) is not None:
+                return path, found
+        return None
 
-        Raises:
-            ClusterError: There is none of that name.
-        """
-        for kind, root in _SETS.items():
-            path = f"{root}/namespaces/{namespace}/{kind.lower()}s/{name}"
-            try:
-                return path, self.request("GET", path)
-            except ClusterError:
-                continue
-        raise ClusterError(f"there is no StatefulSet or OrdinalSet {namespace}/{name}")
+
+def _pod_path(name: str, namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods/{name}"
+
+
+def _decoded(line: str) -> dict[str, Any]:
+    """Return the JSON object that *line* is; an empty one where it is something else, such as part of a traceback."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _message(line: str) -> str:
-    """Return what a line of the log says; the line where it is something else, such as a traceback."""
-    try:
-        record = json.loads(line)
-        return f"{record['level']}: {record['message']}"
-    except (ValueError, KeyError, TypeError):
+    """Return what a line of the log says."""
+    record = _decoded(line)
+    return f"{record['level']}: {record['message']}" if {"level", "message"} <= record.keys() else line
+
+
+def _change(line: str) -> str:
+    """Return what a line says of a pod or a set, for people to read."""
+    row = _decoded(line)
+    if row.get("event") == "set":
+        counts = f"{row.get('ready')} of {row.get('replicas')} ready"
+        return f"{row.get('set')}: {counts} {row.get('trouble') or ''}".rstrip()
+    if not row.get("pod"):
         return line
+    parts = [row["pod"], row.get("phase") or "-", row.get("address") or "-"]
+    parts.append("ready" if row.get("ready") else "not ready")
+    if row.get("name"):
+        parts.append(f"{row['name']} = {row.get('answer') or '?'}")
+    if row.get("waits_for"):
+        parts.append(f"({row['waits_for']})")
+    return " ".join(parts)

@@ -24,7 +24,7 @@ def resolve(server: tuple[str, int], name: str, rrtype: str) -> list[str]:
         ClusterError: There is no answer, or one that says neither that there is such a name nor that there is none.
         ValueError: There is no such type.
     """
-    if not hasattr(dnslib.QTYPE, rrtype):
+    if rrtype not in dnslib.QTYPE.reverse:
         raise ValueError(f"{rrtype} is no type of records that can be asked for; write it as in A, AAAA, SRV or PTR")
     for qname in candidates(name):
         if found := _ask(server, qname, rrtype):

@@ -109,7 +109,7 @@ class Stage:
         self.is_reference = is_reference
         self._starts_controller = starts_controller and not is_reference
         controllers = (*OTHER_CONTROLLERS, *more_controllers, *([REFERENCE] if is_reference else []))
-        self.cluster = RealCluster(controllers)
+        self.cluster = self._make_cluster(controllers)
         self.notes = Notes()
         self.kubelet: Kubelet
         self.controller: Controller | None = None
@@ -120,6 +120,9 @@ class Stage:
         self._leave: asyncio.Event | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
+
+    def _make_cluster(self, controllers: Sequence[str]) -> RealCluster:
+        return RealCluster(controllers)
 
     def __enter__(self) -> Stage:
         self.cluster.__enter__()
@@ -149,17 +152,18 @@ class Stage:
         return client
 
     async def _begin(self) -> None:
+        await self._take_notes()
         self.kubelet = Kubelet(
             await self.connect(), nodes=NODES, start_delay_s=0.02, ready_delay_s=0.02, termination_delay_s=0.05
         )
+        self._tasks.append(asyncio.create_task(self.kubelet.run()))
+        await self.kubelet.started.wait()
+
+    async def _take_notes(self) -> None:
         core = ListWatch(cast(Kind, Watched.POD), codec=controller_run.CODECS[Watched.POD])
         watch = Watch(core, WatchStatus(cast(Kind, Watched.POD), None, required=True), "nothing is noted")
         follower = Follower(await self.connect())
-        self._tasks = [
-            asyncio.create_task(self.kubelet.run()),
-            asyncio.create_task(follower.follow(watch, self.notes.take)),
-        ]
-        await self.kubelet.started.wait()
+        self._tasks.append(asyncio.create_task(follower.follow(watch, self.notes.take)))
 
     # Our controller
 

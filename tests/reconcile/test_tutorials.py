@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -62,11 +63,16 @@ def world() -> Iterator[tuple[Stage, Timeline, Serve]]:
     timeline.join()
 
 
+def namespace_of(request: pytest.FixtureRequest) -> str:
+    """Return the name of a namespace for one test."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    return name[:60].strip("-")
+
+
 @pytest.fixture
 def course(world: tuple[Stage, Timeline, Serve], request: pytest.FixtureRequest) -> Course:
     """A course in a namespace of its own, named after the test."""
-    name = request.node.name.removeprefix("test_").partition("[")[0].replace("_", "-")
-    return Course(*world, name[:60].strip("-"))
+    return Course(*world, namespace_of(request))
 
 
 @pytest.fixture
@@ -352,14 +358,8 @@ JSON_PATCH = [{"op": "replace", "path": "/spec/template/spec/containers/0/image"
         pytest.param(["patch", "statefulset", "web", "--type=json", "-p", json.dumps(JSON_PATCH)], id="JSON patch"),
     ],
 )
-def test_an_image_is_changed(
-    world: tuple[Stage, Timeline, Serve], command: list[str], request: pytest.FixtureRequest
-) -> None:
+def test_an_image_is_changed(web: Course, command: list[str]) -> None:
     """A new image goes to web-1 first and to web-0 once that is ready, whatever way it was written."""
-    web = Course(*world, f"image-{request.node.callspec.id.lower().replace(' ', '-')}")
-    web.apply("nginx.yaml")
-    web.expect(*UP_TO_TWO)
-    web.wait_ready(2)
     web.kubectl(*command)
     said = web.rolled_out("statefulset/web")
     assert said == "partitioned roll out complete: 2 new pods have been updated..."
@@ -492,12 +492,12 @@ def test_a_zookeeper_ensemble_keeps_its_quorum(course: Course) -> None:
     drained = max(NODES, key=nodes.count)
     try:
         # Of the pods on it all but one have to wait: kubectl asks again until it may.
-        course.cluster.kubectl("drain", drained, "--pod-selector=app=zk", "--timeout=50s")
+        course.kubectl("drain", drained, "--pod-selector=app=zk", "--timeout=50s")
         course.wait_ready(3, "zk")
         assert drained not in course.each("spec", "nodeName").values()
         course.expect_names("zk-headless", ZK_PORTS, ZK, absent=[])
     finally:
-        course.cluster.kubectl("uncordon", drained)
+        course.kubectl("uncordon", drained)
     assert course.fewest_ready(started) == 2
 
 
