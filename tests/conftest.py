@@ -27,7 +27,7 @@ STAGES: dict[str, tuple[frozenset[str], int]] = {
     "specification and tools": (frozenset({"specification", "tools", "fuzz"}), 4 * 60),
     "real API server": (frozenset({"realcluster", "deploy"}), 10 * 60),
     "controller": (frozenset({"reconcile"}), 8 * 60),
-    "lab": (frozenset({"lab"}), 5 * 60),
+    "lab": (frozenset({"lab"}), 12 * 60),
     "CoreDNS": (frozenset({"coredns"}), 5 * 60),
 }
 
