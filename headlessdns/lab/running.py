@@ -35,6 +35,7 @@ from headlessdns.lab.api.http import EmbeddedApi
 from headlessdns.lab.api.store import Event
 from headlessdns.lab.applying import Applied
 from headlessdns.lab.asking import Asker
+from headlessdns.lab.disruption import DisruptionController
 from headlessdns.lab.endpoints import EndpointController
 from headlessdns.lab.kubelet import Kubelet
 from headlessdns.lab.state import StateFile
@@ -67,7 +68,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         pod_cidrs: Where pods have their addresses from.
         start_delay_s: How long a pod takes to start.
         ready_delay_s: How long it then takes to become ready.
-        without: Parts that are left out: controller, endpoints, kubelet or dns.
+        without: Parts that are left out: controller, endpoints, budgets, kubelet or dns.
     """
 
     manifests: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     without: frozenset[str] = frozenset()
 
 
-PARTS = ("controller", "endpoints", "kubelet", "dns")
+PARTS = ("controller", "endpoints", "budgets", "kubelet", "dns")
 
 
 class Running:
@@ -229,6 +230,10 @@ class Running:
             endpoints = EndpointController(self.api.client("endpointslice-controller"))
             self._run("the slices", endpoints.run())
             started.append(endpoints.started)
+        if "budgets" not in settings.without:
+            budgets = DisruptionController(self.api.client("disruption-controller"))
+            self._run("the budgets", budgets.run())
+            started.append(budgets.started)
         if "controller" not in settings.without:
             controller = Controller(self.api.client("headlessdns-controller"), qps=0)
             self._run("the controller", controller.run(self._leave))

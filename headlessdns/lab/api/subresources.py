@@ -200,7 +200,7 @@ def bind(rules: Rules, resource: Resource, namespace: str, name: str, binding: J
 def evict(rules: Rules, resource: Resource, namespace: str, name: str, eviction: Json, how: Deletion) -> Written:
     """Delete a pod unless a PodDisruptionBudget is against it.
 
-    How many pods may be gone is worked out from the pods, as no controller keeps the budgets' status here.
+    How many pods may be gone is worked out from the pods: what the budget's status says may be behind.
 
     Raises:
         ApiError: A budget is against it, or it is not there.

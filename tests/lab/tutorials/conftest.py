@@ -48,17 +48,6 @@ def course(world: World, course_class: type[LabCourse], request: pytest.FixtureR
     course.close()
 
 
-@pytest.fixture(autouse=True)
-def budgets(request: pytest.FixtureRequest) -> None:
-    """Budgets have a controller in the one step that is about them."""
-    if "zookeeper" in request.node.name:
-        world: World = request.getfixturevalue("world")
-        try:
-            world[0].cluster.start_budgets()
-        except PeerMissingError as error:
-            skip_or_fail(str(error))
-
-
 @pytest.fixture
 def web(course: LabCourse) -> LabCourse:
     """A course whose first step is done: `web` has two replicas, which are ready."""
