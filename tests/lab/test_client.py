@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,8 +107,11 @@ def becomes(find: Callable[[], object], wanted: object) -> None:
 
 
 def uid(lab: Lab, name: str) -> str:
-    """Return the UID of a pod."""
-    return str(lab.pod(name)["metadata"]["uid"])
+    """Return the UID of a pod, nothing while there is none."""
+    try:
+        return str(lab.pod(name)["metadata"]["uid"])
+    except ClusterError:
+        return ""
 
 
 # What is there
@@ -357,7 +359,7 @@ def test_a_pod_that_fails_for_good_is_replaced(db: Lab) -> None:
     """A pod that has failed is replaced by one of the same name."""
     before = uid(db, "db-1")
     db.fail("db-1", "Failed")
-    db.wait(lambda: "db-1" in names_of_pods(db) and uid(db, "db-1") != before)
+    db.wait(lambda: uid(db, "db-1") not in ("", before))
     db.wait("db")
     assert names_of_pods(db) == ["db-0", "db-1"]
 
@@ -372,7 +374,7 @@ def test_a_lost_node(db: Lab) -> None:
         db.wait("db-0", 0.5)
     assert uid(db, "db-0") == before
     db.recover_node(node)
-    db.wait(lambda: uid(db, "db-0") != before)
+    db.wait(lambda: uid(db, "db-0") not in ("", before))
     db.wait("db")
     assert ask(db, "db-0.db.default.svc.cluster.local.") == [db.pod("db-0")["status"]["podIP"]]
 
@@ -388,7 +390,7 @@ def test_scaling_and_deleting(db: Lab) -> None:
     becomes(lambda: ask(db, "db-1.db.default.svc.cluster.local."), ["NXDOMAIN"])
     before = uid(db, "db-0")
     db.delete_pod("db-0")
-    db.wait(lambda: names_of_pods(db) == ["db-0"] and uid(db, "db-0") != before)
+    db.wait(lambda: uid(db, "db-0") not in ("", before))
     db.wait("db-0")
     assert ask(db, "db-0.db.default.svc.cluster.local.") == [db.pod("db-0")["status"]["podIP"]]
 
@@ -779,15 +781,6 @@ def test_ctrl_c_in_the_body() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert [process.returncode for process in processes if process] == [0]
-
-
-def test_a_lab_starts_quickly() -> None:
-    """From the start of a lab until web-1 has its name goes less than five seconds."""
-    started_s = time.monotonic()
-    with Lab(NGINX) as lab:
-        lab.wait("web-1")
-        assert ask(lab, WEB_1) == ["10.244.0.3"]
-    assert time.monotonic() - started_s < 5
 
 
 def test_the_class_brings_no_heavy_imports() -> None:

@@ -137,7 +137,17 @@ class EmbeddedApi:
             self._collecting.cancel()
         self.store.listeners.remove(self._wake)
         if self._runner is not None:
-            await self._runner.cleanup()
+            await self._hang_up(self._runner)
+
+    async def _hang_up(self, runner: web.ServerRunner) -> None:
+        """End all connections; TLS would wait for a farewell of the other side, for which there is no time."""
+        connections = runner.server.connections if runner.server is not None else []
+        transports = [one.transport for one in connections if one.transport is not None]
+        await runner.cleanup()
+        for transport in transports:
+            transport.abort()
+        for _ in range(2):  # of the loop's turns: one for the abort, one for the socket
+            await asyncio.sleep(0)
 
     # For the rest of the program
 
