@@ -7,6 +7,8 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/headlessdns
 COPY pyproject.toml README.md LICENSE ./
 COPY headlessdns headlessdns
+# The lab knows OrdinalSets: the wheel takes their definition from here.
+COPY deploy/crd/ordinalsets.yaml deploy/crd/
 RUN pip --python /opt/headlessdns/bin/python install --no-cache-dir --disable-pip-version-check .
 
 FROM python:3.13-slim

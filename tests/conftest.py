@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import signal
 from collections import defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,6 +33,9 @@ STAGES: dict[str, tuple[frozenset[str], int]] = {
 }
 
 namespace_numbers = itertools.count(1)
+
+# A shell starts what it puts into the background with SIGINT ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def skip_or_fail(reason: str) -> NoReturn:

@@ -84,7 +84,9 @@ def context_files(project: Path) -> list[str]:
     for folder, folders, files in os.walk(project):
         here = os.path.relpath(folder, project)
         # Clones and environments are large: not entered, unless a pattern lets something of theirs in again.
-        folders[:] = [name for name in folders if here != "." or not ignored(name, patterns)]
+        if here == ".":
+            again = {line[1:].split("/")[0] for line in patterns if line.startswith("!")}
+            folders[:] = [name for name in folders if name in again or not ignored(name, patterns)]
         found += [os.path.normpath(os.path.join(here, name)) for name in files]
     return sorted(path for path in found if not ignored(path, patterns))
 

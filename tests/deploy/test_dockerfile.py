@@ -76,8 +76,22 @@ def test_dockerignore(path: str, expected: bool) -> None:
 
 def test_the_context_holds_the_package_and_what_it_is_built_from(tmp_path: Path) -> None:
     """Docker is sent the package, its metadata and its licence, and nothing that is compiled, tested or hidden."""
-    kept = ["LICENSE", "README.md", "headlessdns/py.typed", "headlessdns/wire/parse.py", "pyproject.toml"]
-    left = [".git/HEAD", ".venv/bin/python", "tests/test_a.py", "Makefile", "headlessdns/wire/__pycache__/parse.pyc"]
+    kept = [
+        "LICENSE",
+        "README.md",
+        "deploy/crd/ordinalsets.yaml",
+        "headlessdns/py.typed",
+        "headlessdns/wire/parse.py",
+        "pyproject.toml",
+    ]
+    left = [
+        ".git/HEAD",
+        ".venv/bin/python",
+        "Makefile",
+        "deploy/base/service.yaml",
+        "headlessdns/wire/__pycache__/parse.pyc",
+        "tests/test_a.py",
+    ]
     for path in kept + left:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
@@ -122,6 +136,12 @@ def test_the_image_is_small(image: Image) -> None:
     """The environment takes less than 200 MB, most of it the `kubernetes` package."""
     size_octets = sum(path.lstat().st_size for path in image.root.rglob("*"))
     assert size_octets < 200_000_000
+
+
+def test_the_image_holds_the_definition_of_ordinal_sets(image: Image) -> None:
+    """A lab in a container knows OrdinalSets as one from a clone does."""
+    (packed,) = image.root.glob("opt/headlessdns/lib/python*/site-packages/headlessdns/lab/ordinalsets.yaml")
+    assert packed.read_bytes() == (PROJECT / "deploy/crd/ordinalsets.yaml").read_bytes()
 
 
 def test_the_image_needs_no_writing_at_run_time(image: Image) -> None:

@@ -14,6 +14,8 @@ _OURS_ONLY = ("conditions",)  # the reference sets none
 _EVENTS_OURS_ONLY = ("GoverningServiceMissing", "NameConflict")  # warnings that the reference does not give
 _COMBINED = "(combined from similar events): "  # client-go says so from the tenth on, and drops their messages
 _CONFLICT = "the object has been modified"  # the reference tells of those, and whether they come is chance
+# With claims that are to be deleted it tells of the conflict over a claim in place of the Pod's creation.
+_IN_PLACE_OF_A_CREATION = re.compile(r"Update (Pod \S+ in StatefulSet \S+) failed error: .*" + _CONFLICT)
 _OF_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "namespace", "deletionTimestamp")
 
 
@@ -70,15 +72,15 @@ def of(play: Play, *, with_events: bool = True) -> Json:
 
 def _events(play: Play) -> list[tuple[str, str, str]]:
     """Return type, reason and message of the events about sets."""
-    return sorted(
-        {
-            (item["type"], item["reason"], _plain(item["message"], play.namespace))
-            for item in play.all("events")
-            if item["involvedObject"]["kind"] == "StatefulSet"
-            and item["reason"] not in _EVENTS_OURS_ONLY
-            and _CONFLICT not in item["message"]
-        }
-    )
+    found = set()
+    for item in play.all("events"):
+        if item["involvedObject"]["kind"] != "StatefulSet" or item["reason"] in _EVENTS_OURS_ONLY:
+            continue
+        if creation := _IN_PLACE_OF_A_CREATION.match(item["message"]):
+            found.add(("Normal", "SuccessfulCreate", f"Create {creation[1]} successful"))
+        elif _CONFLICT not in item["message"]:
+            found.add((item["type"], item["reason"], _plain(item["message"], play.namespace)))
+    return sorted(found)
 
 
 def comparable(one: Json, other: Json) -> tuple[Json, Json]:
