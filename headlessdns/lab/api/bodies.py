@@ -110,6 +110,8 @@ def duplicates(body: bytes, content_type: str) -> tuple[str, ...]:
         return ()
     if media_type == YAML:
         return _twice_in_yaml(body)
+    if not _has_duplicates(body):
+        return ()
     found: list[str] = []
     _walk_pairs(json.loads(body, object_pairs_hook=_Pairs), "", found)
     return tuple(f'duplicate field "{path}"' for path in found)
@@ -132,6 +134,17 @@ def _twice_in_yaml(body: bytes) -> tuple[str, ...]:
                 seen.add(key.value)
                 nodes.append(value)
     return ("\n".join(["yaml: unmarshal errors:", *found]),) if found else ()
+
+
+def _has_duplicates(body: bytes) -> bool:
+    found = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or (len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs))
+
+    json.loads(body, object_pairs_hook=look)
+    return found
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -83,3 +83,14 @@ def refusal(error: ApiError) -> Answer:
 def no_page() -> Answer:
     """Return the answer where there is nothing at a path."""
     return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
+
+
+_CHECKS = ("ping", "log", "etcd")  # what is told of a server's health one by one
+
+
+def health(path: str) -> Answer:
+    """Return the answer to a question for health at *path*, which begins with one of its three names."""
+    _, _, check = path[1:].partition("/")
+    if path[1:].partition("/")[0] not in ("healthz", "livez", "readyz") or (check and check not in _CHECKS):
+        return no_page()
+    return Answer(200, b"ok", "text/plain; charset=utf-8")

@@ -12,12 +12,13 @@ from headlessdns.lab.api.checks import SCHEME
 from headlessdns.lab.api.deleting import POLICIES
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.messages import Request
-from headlessdns.lab.api.patch import APPLY_PATCH
+from headlessdns.lab.api.patch import APPLY_PATCH, go_quoted
 from headlessdns.lab.api.status import ApiError, Fault, bad_request, invalid
 from headlessdns.lab.api.typed import wrong_value
 from headlessdns.lab.api.writes import Deletion, Options
 
 _encode = msgspec.json.encode
+_MAX_MANAGER = 128  # octets
 
 
 def options_of(request: Request, kind: str) -> Options:
@@ -32,7 +33,8 @@ def options_of(request: Request, kind: str) -> Options:
     default_manager = "" if is_apply else request.user_agent.partition("/")[0]
     if not query:
         return Options(manager=default_manager)
-    faults = _dry_run_faults([query["dryRun"]] if query.get("dryRun") else [])
+    manager = query.get("fieldManager") or ""
+    faults = [*_manager_faults(manager), *_dry_run_faults([query["dryRun"]] if query.get("dryRun") else [])]
     validation = query.get("fieldValidation") or ""
     if validation not in ("", "Ignore", "Warn", "Strict"):
         faults.append(_unsupported("fieldValidation", validation, '"", "Ignore", "Strict", "Warn"'))
@@ -43,15 +45,15 @@ def options_of(request: Request, kind: str) -> Options:
         raise invalid_options(kind, faults)
     return Options(
         dry_run=bool(query.get("dryRun")),
-        manager=query.get("fieldManager") or default_manager,
+        manager=manager or default_manager,
         force=is_set(query, "force"),
-        validation=validation,
+        validation=validation or "Warn",
     )
 
 
 def with_duplicates(options: Options, request: Request) -> Options:
     """Return *options* with the fields that were sent twice, where the request wants to hear of them."""
-    if options.validation not in ("Strict", "Warn"):
+    if options.validation == "Ignore":
         return options
     return options._replace(duplicates=bodies.duplicates(request.body, request.content_type))
 
@@ -98,12 +100,15 @@ def deletion_of(request: Request, given: Json | None = None) -> Deletion:
     dry_run = dry_run if isinstance(dry_run, list) else [dry_run]
     policy = options.get("propagationPolicy") or ""
     orphan = options.get("orphanDependents")
-    if orphan is not None:
-        policy = policy or ("Orphan" if orphan in (True, "true") else "Background")
-    faults = _dry_run_faults(dry_run)
+    faults = []
+    if orphan is not None and policy:
+        message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+        faults.append(Fault("propagationPolicy", "FieldValueInvalid", message))
+    elif orphan is not None:
+        policy = "Orphan" if orphan in (True, "true") else "Background"
     if policy and policy not in POLICIES:
-        supported = '"Foreground", "Background", "Orphan", "nil"'
-        faults.append(_unsupported("propagationPolicy", policy, supported))
+        faults.append(_unsupported("propagationPolicy", policy, '"Foreground", "Background", "Orphan", "nil"'))
+    faults += _dry_run_faults(dry_run)
     if faults:
         raise invalid_options("DeleteOptions", faults)
     preconditions = options.get("preconditions") or {}
@@ -114,6 +119,16 @@ def deletion_of(request: Request, given: Json | None = None) -> Deletion:
     return Deletion(
         grace, policy, preconditions.get("uid") or "", preconditions.get("resourceVersion") or "", bool(dry_run)
     )
+
+
+def _manager_faults(manager: str) -> list[Fault]:
+    if len(manager.encode()) > _MAX_MANAGER:
+        return [Fault("fieldManager", "FieldValueTooLong", f"Too long: may not be more than {_MAX_MANAGER} bytes")]
+    for place, letter in enumerate(manager):
+        if not letter.isprintable():
+            message = f"invalid character U+{ord(letter):04X} (at position {len(manager[:place].encode())})"
+            return [Fault("fieldManager", "FieldValueInvalid", f"Invalid value: {go_quoted(manager)}: {message}")]
+    return []
 
 
 def _dry_run_faults(values: list[Any]) -> list[Fault]:

@@ -473,3 +473,16 @@ def go_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "<nil>" if value is None else str(value)
+
+
+_NAMED_CONTROLS = dict(zip("\a\b\t\n\v\f\r", "abtnvfr", strict=True))
+_GO_ESCAPES = str.maketrans(
+    {chr(code): rf"\x{code:02x}" for code in (*range(32), 127)}
+    | {letter: f"\\{name}" for letter, name in _NAMED_CONTROLS.items()}
+    | {'"': '\\"', "\\": "\\\\"}
+)
+
+
+def go_quoted(text: str) -> str:
+    """Return *text* in quotes, as messages of the API server show it."""
+    return f'"{text.translate(_GO_ESCAPES)}"'

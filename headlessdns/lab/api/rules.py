@@ -186,12 +186,10 @@ class Rules:
     def _check_fields(self, resource: Resource, object: Json, options: Options, patch: Patch | None = None) -> None:
         """Drop fields that the kind does not have, and tell it or refuse the object, as the request wants it."""
         custom = self.registry.custom(resource)
-        if options.validation not in ("Strict", "Warn"):
-            return
         dropped = crd.prune(custom.schema, object) if custom else unknown.drop_unknown(resource, object)
         wrong = [*options.duplicates]
         wrong += [f'unknown field "{path}"' for path in (dropped if patch is None else sorted(dropped))]
-        if not wrong:
+        if not wrong or options.validation == "Ignore":
             return
         if options.validation == "Warn":
             self.notices += wrong

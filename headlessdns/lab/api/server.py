@@ -17,7 +17,7 @@ from headlessdns.lab.api.checks import check_readable
 from headlessdns.lab.api.collector import Collector
 from headlessdns.lab.api.formats import ONLY_JSON, format_of, list_octets, partial, wants_yaml
 from headlessdns.lab.api.kinds import NAMESPACES, Json, Resource
-from headlessdns.lab.api.messages import JSON, Answer, Request, Stream, answer, no_page, refusal
+from headlessdns.lab.api.messages import JSON, Answer, Request, Stream, answer, health, no_page, refusal
 from headlessdns.lab.api.pages import continue_token, page_of
 from headlessdns.lab.api.parameters import (
     change_of,
@@ -163,8 +163,8 @@ class Api:
 
     def _page(self, request: Request) -> Answer:
         path = request.path.rstrip("/") or "/"
-        if path in ("/healthz", "/livez", "/readyz") or path.startswith(("/livez/", "/readyz/", "/healthz/")):
-            return Answer(200, b"ok", "text/plain; charset=utf-8")
+        if path.startswith(("/healthz", "/livez", "/readyz")):
+            return health(path)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         if self._documents_of != self.registry.changes:
@@ -197,6 +197,8 @@ class Api:
         is_core = steps[0] == "api"
         group, version = ("", steps[1]) if is_core else (steps[1], steps[2])
         rest = steps[2:] if is_core else steps[3:]
+        if rest[0] == "watch" and len(rest) > 1 and request.method == "GET":  # as clients wrote before ?watch=true
+            rest, request = rest[1:], request._replace(query={**request.query, "watch": "true"})
         if asked := REVIEWS.get((group, version, rest[-1])):
             return review(request, asked)
         namespace = ""

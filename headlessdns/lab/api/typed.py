@@ -87,7 +87,7 @@ _OWN_KIND: Json = {"apiVersion": _TEXT, "kind": _TEXT}
 
 
 @dataclass(eq=False)
-class _Type:
+class Type:
     """What a value has to be.
 
     Attributes:
@@ -101,8 +101,8 @@ class _Type:
 
     form: str = ""
     go: str = ""
-    fields: dict[str, _Type] = field(default_factory=dict)
-    inner: _Type | None = None
+    fields: dict[str, Type] = field(default_factory=dict)
+    inner: Type | None = None
     keys: tuple[str, ...] | None = None
     is_open: bool = False
 
@@ -112,9 +112,9 @@ _SCALARS = {"string": "string", "boolean": "bool", "number": "float64"}
 
 
 @cache
-def _named(name: str) -> _Type:
+def _named(name: str) -> Type:
     """Return the type of the schema of that name. One that leads to itself is found half made."""
-    type = _Type(go=f"v1.{name.rpartition('.')[2]}")
+    type = Type(go=f"v1.{name.rpartition('.')[2]}")
     _NAMED_SO_FAR[name] = type
     sent = _SENT.get(name)
     if sent is not None:
@@ -130,10 +130,10 @@ def _named(name: str) -> _Type:
     return type
 
 
-_NAMED_SO_FAR: dict[str, _Type] = {}
+_NAMED_SO_FAR: dict[str, Type] = {}
 
 
-def _type(schema: Json, name: str = "") -> _Type:
+def _type(schema: Json, name: str = "") -> Type:
     """Return the type of a value of *schema*; *name* is the field that has it."""
     reference = schema.get("$ref") or next((each["$ref"] for each in schema.get("allOf") or () if "$ref" in each), "")
     if reference:
@@ -146,21 +146,22 @@ def _type(schema: Json, name: str = "") -> _Type:
             "map": tuple(schema.get("x-kubernetes-list-map-keys") or ()),
             "set": (),
         }.get(str(schema.get("x-kubernetes-list-type")))
-        return _Type("list", f"[]{inner.go}", inner=inner, keys=keys)
+        return Type("list", f"[]{inner.go}", inner=inner, keys=keys)
     if kind == "object" and "additionalProperties" in schema:
         additional = schema["additionalProperties"]
         inner = _type(additional if isinstance(additional, dict) else {}, name)
-        return _Type("map", f"map[string]{inner.go}", inner=inner)
+        return Type("map", f"map[string]{inner.go}", inner=inner)
     if kind == "integer":
         width = "int64" if name in _INT64 else "int32"
-        return _Type(width, width)
+        return Type(width, width)
     if kind == "string" and schema.get("format") == "byte":
-        return _Type("bytes", "[]uint8")
+        return Type("bytes", "[]uint8")
     form = _SCALARS.get(str(kind), "")
-    return _Type(form, schema.get("go") or form)
+    return Type(form, schema.get("go") or form)
 
 
-def _type_of(resource: Resource) -> _Type | None:
+def type_of(resource: Resource) -> Type | None:
+    """Return the type of a built-in kind, or of one that is only sent; of others None."""
     name = f"{package(resource.group)}{resource.kind}"
     if resource.kind in _ALONE:
         return _named(resource.kind)
@@ -182,7 +183,7 @@ class Wrong(NamedTuple):
     """
 
     value: Any
-    wanted: _Type
+    wanted: Type
     path: tuple[str, ...] = ()
     owner: str = ""
     said: str = ""
@@ -237,20 +238,20 @@ def wrong_value(resource: Resource, object: Json) -> Wrong | None:
     As in Go, null means the same as nothing: null fields are dropped, and null among the items of a list or the values
     of a map becomes the zero value. *object* is changed so.
     """
-    type = _type_of(resource)
+    type = type_of(resource)
     if type is not None:
         return _wrong(type, object)
     return _wrong(_named(OBJECT_META), object.get("metadata"))
 
 
-def _wrong(type: _Type, value: Any) -> Wrong | None:
+def _wrong(type: Type, value: Any) -> Wrong | None:
     if value is None:
         return None
     read = _READERS.get(type.form)
     return read(type, value) if read else None
 
 
-def _wrong_struct(type: _Type, value: Any) -> Wrong | None:
+def _wrong_struct(type: Type, value: Any) -> Wrong | None:
     if not isinstance(value, dict):
         return Wrong(value, type)
     fields = type.fields
@@ -271,11 +272,11 @@ def _wrong_struct(type: _Type, value: Any) -> Wrong | None:
     return None
 
 
-def _wrong_map(type: _Type, value: Any) -> Wrong | None:
+def _wrong_map(type: Type, value: Any) -> Wrong | None:
     return _wrong_inside(type, value, list(value)) if isinstance(value, dict) else Wrong(value, type)
 
 
-def _wrong_list(type: _Type, value: Any) -> Wrong | None:
+def _wrong_list(type: Type, value: Any) -> Wrong | None:
     if not isinstance(value, list):
         return Wrong(value, type)
     if type.go != "[]v1.Container":
@@ -297,7 +298,7 @@ _READABLE_CONTAINERS: set[bytes] = set()
 _encode = msgspec.json.Encoder().encode
 
 
-def _wrong_inside(type: _Type, value: Any, places: Iterable[Any]) -> Wrong | None:
+def _wrong_inside(type: Type, value: Any, places: Iterable[Any]) -> Wrong | None:
     inner = type.inner
     read = _READERS.get(inner.form) if inner else None
     if inner is None or read is None:
@@ -326,36 +327,36 @@ _ZEROS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _wrong_string(type: _Type, value: Any) -> Wrong | None:
+def _wrong_string(type: Type, value: Any) -> Wrong | None:
     return None if isinstance(value, str) else Wrong(value, type)
 
 
-def _wrong_bool(type: _Type, value: Any) -> Wrong | None:
+def _wrong_bool(type: Type, value: Any) -> Wrong | None:
     return None if isinstance(value, bool) else Wrong(value, type)
 
 
-def _wrong_integer(type: _Type, value: Any) -> Wrong | None:
+def _wrong_integer(type: Type, value: Any) -> Wrong | None:
     limit = 1 << _BITS[type.form]
     fits = isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
     return None if fits else Wrong(value, type)
 
 
-def _wrong_number(type: _Type, value: Any) -> Wrong | None:
+def _wrong_number(type: Type, value: Any) -> Wrong | None:
     return None if isinstance(value, int | float) and not isinstance(value, bool) else Wrong(value, type)
 
 
-def _wrong_int_or_string(type: _Type, value: Any) -> Wrong | None:
+def _wrong_int_or_string(type: Type, value: Any) -> Wrong | None:
     return None if isinstance(value, str) else _wrong_integer(_INT32, value)
 
 
-_INT32 = _Type("int32", "int32")
+_INT32 = Type("int32", "int32")
 
 
-def _wrong_quantity(type: _Type, value: Any) -> Wrong | None:
+def _wrong_quantity(type: Type, value: Any) -> Wrong | None:
     return None if parse(value) is not None else Wrong(value, type, said=_NOT_A_QUANTITY)
 
 
-def _wrong_bytes(type: _Type, value: Any) -> Wrong | None:
+def _wrong_bytes(type: Type, value: Any) -> Wrong | None:
     if not isinstance(value, str):
         return Wrong(value, type)
     text = value.replace("\n", "").replace("\r", "")
@@ -368,7 +369,7 @@ def _wrong_bytes(type: _Type, value: Any) -> Wrong | None:
     return None
 
 
-def _wrong_time(type: _Type, value: Any) -> Wrong | None:
+def _wrong_time(type: Type, value: Any) -> Wrong | None:
     if not isinstance(value, str):
         return Wrong(value, type)
     is_micro = type.form == "micro"
@@ -401,7 +402,7 @@ _SECONDS += [(":", ":"), ("04", _DIGITS), (":", ":")]
 _TIME_LAYOUT = [*_SECONDS, ("05", r"\d\d(?:\.\d+)?"), ("Z07:00", _ZONE)]
 _MICRO_LAYOUT = [*_SECONDS, ("05", _DIGITS), (".000000", r"\.\d{6}"), ("Z07:00", _ZONE)]
 
-_READERS: dict[str, Callable[[_Type, Any], Wrong | None]] = {
+_READERS: dict[str, Callable[[Type, Any], Wrong | None]] = {
     "struct": _wrong_struct,
     "map": _wrong_map,
     "list": _wrong_list,
@@ -429,7 +430,7 @@ def undeclared(resource: Resource, object: Json, schema: Json | None = None) -> 
         object: As it was applied.
         schema: Of a custom kind.
     """
-    type = _type_of(resource) if schema is None else _custom_type(schema)
+    type = type_of(resource) if schema is None else _custom_type(schema)
     found = list(_undeclared(type, object)) if type is not None else []
     if not found:
         return ""
@@ -441,34 +442,34 @@ def undeclared(resource: Resource, object: Json, schema: Json | None = None) -> 
     return f"failed to create typed patch object ({name}): {why}"
 
 
-def _custom_type(schema: Json) -> _Type:
+def _custom_type(schema: Json) -> Type:
     made = _of_custom_schema(schema)
     made.form = "struct"
-    made.fields |= {"apiVersion": _Type("string"), "kind": _Type("string"), "metadata": _named(OBJECT_META)}
+    made.fields |= {"apiVersion": Type("string"), "kind": Type("string"), "metadata": _named(OBJECT_META)}
     return made
 
 
-def _of_custom_schema(schema: Json) -> _Type:
+def _of_custom_schema(schema: Json) -> Type:
     if schema.get("x-kubernetes-int-or-string"):
-        return _Type("int-or-string")
+        return Type("int-or-string")
     is_open = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
     properties, additional = schema.get("properties"), schema.get("additionalProperties")
     kind = str(schema.get("type"))
     if kind == "object" and isinstance(additional, dict):
-        return _Type("map", inner=_of_custom_schema(additional))
+        return Type("map", inner=_of_custom_schema(additional))
     if kind == "object" and (properties or not (is_open or additional)):
         fields = {name: _of_custom_schema(each) for name, each in (properties or {}).items()}
         if schema.get("x-kubernetes-embedded-resource"):
-            fields |= {"apiVersion": _Type("string"), "kind": _Type("string"), "metadata": _Type()}
-        return _Type("struct", fields=fields, is_open=is_open)
+            fields |= {"apiVersion": Type("string"), "kind": Type("string"), "metadata": Type()}
+        return Type("struct", fields=fields, is_open=is_open)
     if kind == "array":
         keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
         by_type = {"map": keys, "set": ()}.get(str(schema.get("x-kubernetes-list-type")))
-        return _Type("list", inner=_of_custom_schema(schema.get("items") or {}), keys=by_type)
-    return _Type({"integer": "int64", "number": "float64", "string": "string", "boolean": "bool"}.get(kind, ""))
+        return Type("list", inner=_of_custom_schema(schema.get("items") or {}), keys=by_type)
+    return Type({"integer": "int64", "number": "float64", "string": "string", "boolean": "bool"}.get(kind, ""))
 
 
-def _undeclared(type: _Type, value: Any) -> Iterator[str]:
+def _undeclared(type: Type, value: Any) -> Iterator[str]:
     """Yield what is wrong, each with the path to it."""
     if value is None or not type.form:
         return
@@ -489,7 +490,7 @@ def _undeclared(type: _Type, value: Any) -> Iterator[str]:
         yield f": expected string, got &value.valueUnstructured{{Value:{_go_source(value)}}}"
 
 
-def _undeclared_fields(type: _Type, value: Any) -> Iterator[str]:
+def _undeclared_fields(type: Type, value: Any) -> Iterator[str]:
     if not isinstance(value, dict):
         yield f": expected map, got &{{{go_text(value)}}}"
         return
@@ -502,7 +503,7 @@ def _undeclared_fields(type: _Type, value: Any) -> Iterator[str]:
             return
 
 
-def _undeclared_items(type: _Type, value: Any) -> Iterator[str]:
+def _undeclared_items(type: Type, value: Any) -> Iterator[str]:
     if not isinstance(value, list):
         yield f": expected list, got &{{{go_text(value)}}}"
         return

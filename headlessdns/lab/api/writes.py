@@ -12,14 +12,14 @@ class Options(NamedTuple):
         dry_run: Do all but write.
         manager: Who writes.
         force: Whether an apply takes fields over from others.
-        validation: Strict refuses unknown fields, Warn tells them; Ignore and nothing keep them.
+        validation: Of unknown fields, which are dropped: Strict refuses them, Warn tells them, Ignore does not.
         duplicates: What is to be said of fields that were sent twice.
     """
 
     dry_run: bool = False
     manager: str = ""
     force: bool = False
-    validation: str = ""
+    validation: str = "Warn"
     duplicates: tuple[str, ...] = ()
 
 
