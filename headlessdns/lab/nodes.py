@@ -36,6 +36,7 @@ _WELL = [
     *(Condition(kind, "False", *why) for kind, why in _PRESSURES.items()),
     Condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 ]
+_BEATING = {condition.type for condition in _WELL}
 _UNKNOWN = [Condition(condition.type, "Unknown", *_LOST) for condition in _WELL]
 
 
@@ -97,7 +98,14 @@ def _status_write(node: Node, number: int, now: Now) -> Write | None:
         "addresses": [{"type": "InternalIP", "address": host_ip(number)}, {"type": "Hostname", "address": name}],
         "capacity": _CAPACITY,
         "allocatable": _CAPACITY,
-        "conditions": with_conditions(old, _WELL, now),
+        "conditions": [_heard(condition) for condition in with_conditions(old, _WELL, now)],
         "nodeInfo": info,
     }
     return status_patch(node, wanted)
+
+
+def _heard(condition: Json) -> Json:
+    """Return a condition of a node that is heard of: since it is well, and no beat is written after that."""
+    if condition.get("type") not in _BEATING:
+        return condition
+    return {**condition, "lastHeartbeatTime": condition["lastTransitionTime"]}

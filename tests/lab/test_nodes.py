@@ -73,6 +73,7 @@ def test_lost() -> None:
     ready = write.body["status"]["conditions"][-1]
     assert ready["reason"] == "NodeStatusUnknown"
     assert ready["lastTransitionTime"] == "2026-01-02T12:00:05Z"
+    assert ready["lastHeartbeatTime"] == "2026-01-02T12:00:00Z"  # when it was heard of last
 
 
 def test_recovered() -> None:
