@@ -52,6 +52,18 @@ def _access(takes_namespace: bool = True) -> Callable[[_F], _F]:
     return decorate
 
 
+class _Failure(click.ParamType[str]):
+    """How a pod fails, in any case of letters."""
+
+    name = "failure"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        for known in _FAILURES:
+            if value.lower() == known.lower():
+                return known
+        self.fail(f"{value!r} is not one of {', '.join(_FAILURES)}", param, ctx)
+
+
 @command.command()
 @click.argument("pod")
 @click.argument("ready", type=click.BOOL, default=True, metavar="[true|false]")
@@ -66,9 +78,7 @@ def ready(pod: str, ready: bool, namespace: str | None, file: Path | None) -> No
 
 @command.command()
 @click.argument("pod")
-@click.argument(
-    "how", type=click.Choice(_FAILURES, case_sensitive=False), default=_FAILURES[0], metavar=f"[{'|'.join(_FAILURES)}]"
-)
+@click.argument("how", type=_Failure(), default=_FAILURES[0], metavar=f"[{'|'.join(_FAILURES)}]")
 @_access()
 def fail(pod: str, how: str, namespace: str | None, file: Path | None) -> None:
     """Let POD fail: CrashLoop (without a word more), ImagePullBackOff, or Failed, which is for good."""

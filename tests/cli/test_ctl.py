@@ -176,7 +176,7 @@ def test_wrong_words(tmp_path: Path) -> None:
     """What cannot be meant is refused before a lab is looked for."""
     for words, expected in (
         (("ready", "web-0", "perhaps"), "'perhaps' is not a valid boolean"),
-        (("fail", "web-0", "Explode"), "'Explode' is not one of 'crashloop', 'imagepullbackoff', 'failed'"),
+        (("fail", "web-0", "Explode"), "'Explode' is not one of CrashLoop, ImagePullBackOff, Failed"),
         (("explode",), "No such command 'explode'"),
     ):
         result = invoke(*words, HOME=str(tmp_path), PATH=os.environ["PATH"])
