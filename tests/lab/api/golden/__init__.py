@@ -18,13 +18,15 @@ NOISE = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFi
 # Admission protects claims and volumes, and taints nodes; the controllers that undo this are not in a lab.
 PROTECTIONS = (["kubernetes.io/pvc-protection"], ["kubernetes.io/pv-protection"])
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
-# What the API server gives out to Services.
-ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
+# What a dry run shows for an address that is to be given out: it is the same each time, as its node ports are.
+DRY_ADDRESSES = ("10.96.0.0", "fd00:96::")
+GIVEN = "<given>"
+NODE_PORTS = range(30_086, 32_768)  # those that are given out; smaller ones are asked for
 
 
 def read(name: str) -> dict[str, Json]:
     found: dict[str, Json] = json.loads((FOLDER / f"{name}.json").read_text())
-    return found
+    return {row: in_order(answer) for row, answer in found.items()}
 
 
 def write(name: str, answers: dict[str, Json]) -> None:
@@ -57,14 +59,21 @@ def stored(answer: Json, sent: Json) -> Json:
     if done["kind"] == "PersistentVolume":
         done["status"].pop("lastPhaseTransitionTime", None)
     if done["kind"] == "Service":
-        asked = sent["spec"]
-        for field in ALLOCATED:
-            if field not in asked:
-                done["spec"].pop(field, None)
-        for port, wanted in zip(done["spec"].get("ports", []), asked.get("ports", []), strict=False):
-            if "nodePort" not in wanted:
-                port.pop("nodePort", None)
+        hide_given(done["spec"], sent["spec"])
     return done
+
+
+def hide_given(spec: Json, asked: Json) -> None:
+    """Write what a Service was given without asking for it as ``<given>``, in place."""
+    known = {"None", *DRY_ADDRESSES, asked.get("clusterIP"), *asked.get("clusterIPs", ())}
+    if "clusterIPs" in spec:
+        spec["clusterIPs"] = [one if one in known else GIVEN for one in spec["clusterIPs"]]
+        spec["clusterIP"] = spec["clusterIP"] if spec["clusterIP"] in known else GIVEN
+    if spec.get("healthCheckNodePort") in NODE_PORTS:
+        spec["healthCheckNodePort"] = GIVEN
+    for port in spec.get("ports", ()):
+        if port.get("nodePort") in NODE_PORTS:
+            port["nodePort"] = GIVEN
 
 
 def refusal(status: Json) -> Json:
@@ -77,7 +86,17 @@ def refusal(status: Json) -> Json:
         done["causes"] = [{**each, "message": without_difference(each["message"])} for each in causes]
     if done["code"] == 409:  # managers come in any order
         done["causes"].sort(key=lambda cause: (cause["field"], cause["message"]))
-    return done
+    return in_order(done)
+
+
+def in_order(answer: Json) -> Json:
+    """Return a refusal of a custom resource with its causes in order, an object as it is: schemas are walked in any."""
+    message, found, _ = answer.get("message", "").partition(" is invalid: [")
+    if not (found and message.startswith("OrdinalSet.")):
+        return answer
+    causes = sorted(answer["causes"], key=lambda cause: (cause["field"], cause["message"]))
+    texts = [f"{cause['field']}: {cause['message']}" for cause in causes]
+    return {**answer, "causes": causes, "message": f"{message} is invalid: [{', '.join(texts)}]"}
 
 
 def without_difference(message: str) -> str:
