@@ -34,7 +34,7 @@ serve: $(STAMP)  ## Serve the examples on 127.0.0.1 port 1053, or on LISTEN=ADDR
 	$(BIN)/headlessdns serve --manifests config/examples --listen $(LISTEN) $(ARGS)
 
 test: $(STAMP)  ## Run all tests; those that need a missing tool skip and name it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(STAMP)  ## Check format, lint, types and layers
 	$(BIN)/ruff format --check .

@@ -7,13 +7,17 @@ same user would bind silently and take part of the queries (socket(7)).
 from __future__ import annotations
 
 import errno
+import random
 import socket
 import sys
 from collections.abc import Sequence
 
 from headlessdns.errors import HeadlessDNSError
 
-_TRIES = 20  # for port 0: a port that TCP gives may be taken on UDP
+_TRIES = 20  # for port 0: a port that is free on TCP may be taken on UDP
+# Port 0 is one of these, below the range from which systems give ports to clients. One that sets SO_REUSEPORT (dig
+# does) could be given a port of ours from that range, and would then get its own query back as the answer.
+_ANY = range(20_000, 32_000)
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # Linux; Python 3.14 names it
 _RECEIVE_BUFFER_OCTETS = 4 << 20  # the kernel cuts this to net.core.rmem_max
 _BACKLOG = 1024
@@ -65,7 +69,7 @@ def _bind_pair(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for TIME_WAIT
             if listener.family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((host, port))
+            listener.bind((host, port or random.choice(_ANY)))
             listener.listen(_BACKLOG)
             bound = listener.getsockname()[1]
             with socket.socket(family(host), socket.SOCK_DGRAM) as probe:

@@ -63,6 +63,13 @@ def test_both_wildcards_go_together(stack: contextlib.ExitStack) -> None:
     stack.enter_context(sockets.bind_datagram("::", port))
 
 
+def test_any_port_is_none_of_those_that_clients_get(stack: contextlib.ExitStack) -> None:
+    """Port 0 is one below those that Linux gives to clients: one that shares its port would get its query back."""
+    ports = listen(stack, *[("127.0.0.1", 0)] * 50)
+    assert all(20_000 <= port < 32_000 for port in ports)
+    assert len(set(ports)) == 50
+
+
 TAKEN = "another server is there; stop it, or choose another port with --listen"
 OTHERS: list[object] = [
     pytest.param(lambda stack, port: listen(stack, ("127.0.0.1", port)), id="a server like ours"),
