@@ -58,10 +58,10 @@ class _Failure(click.ParamType[str]):
     name = "failure"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        for known in _FAILURES:
-            if value.lower() == known.lower():
-                return known
-        self.fail(f"{value!r} is not one of {', '.join(_FAILURES)}", param, ctx)
+        known = {name.lower(): name for name in _FAILURES}.get(value.lower(), "")
+        if not known:
+            self.fail(f"{value!r} is not one of {', '.join(_FAILURES)}", param, ctx)
+        return known
 
 
 @command.command()

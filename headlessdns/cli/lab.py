@@ -41,7 +41,7 @@ _REFRESH_HZ = 8
 _LAST_LINES_S = 1.0  # for whoever reads to take what is left
 _STANDARD_OUTPUT = 1
 _FEW = 8
-_PARTS = ("controller", "endpoints", "budgets", "kubelet", "dns")
+_PARTS = ("controller", "endpoints", "budgets", "accounts", "kubelet", "dns")
 _ZONE = "cluster.local"
 
 

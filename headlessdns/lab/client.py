@@ -91,7 +91,7 @@ class Lab:
             pod_cidrs: Where pods have their addresses from; one network of each family for dual stack.
             dns: Where to answer DNS; port 0 takes any.
             state: Where to keep the objects; None keeps them in memory.
-            without: Parts to leave out: controller, endpoints, budgets, kubelet or dns.
+            without: Parts to leave out: controller, endpoints, budgets, accounts, kubelet or dns.
         """
         given = [manifests] if isinstance(manifests, str | os.PathLike) else list(manifests)
         self._files = [os.fspath(one) for one in given if not isinstance(one, Mapping)]

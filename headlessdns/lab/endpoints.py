@@ -1,7 +1,8 @@
 """The lab's controller of EndpointSlices and Endpoints: a client of any Kubernetes API. Does network I/O and logs.
 
-What is to be written is decided in `slices` and `subsets`; here requests are sent. It looks at what is, never at how
-it came about, and waits for nothing but its own writes: a change of a pod is in its slice one round trip later.
+What is to be written is decided in `slices`, `subsets` and `mirroring`; here requests are sent. It looks at what is,
+never at how it came about, and waits for nothing but its own writes: a change of a pod is in its slice one round trip
+later.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from headlessdns.cluster.watch import Backoff
 from headlessdns.errors import ClusterError
 from headlessdns.lab.kubelet import Api
 from headlessdns.lab.mirror import Mirror
+from headlessdns.lab.mirroring import mirror_writes
 from headlessdns.lab.objects import Key, Write
+from headlessdns.lab.refusals import read_refusal
 from headlessdns.lab.services import Metadata, Node, Pod, Service, Triggers, trigger_time
-from headlessdns.lab.slices import EndpointSlice, slice_writes
+from headlessdns.lab.slices import MANAGER, EndpointSlice, slice_writes
 from headlessdns.lab.subsets import Endpoints, endpoints_write, leftover_write
 from headlessdns.lab.work import WorkQueue
 
@@ -40,19 +43,6 @@ class _Headed(msgspec.Struct):
     metadata: Metadata
 
 
-class _Cause(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Details(msgspec.Struct):
-    causes: list[_Cause] | None = None
-
-
-class _Status(msgspec.Struct):
-    message: str | None = None
-    details: _Details | None = None
-
-
 class _Expected(NamedTuple):
     """A write of ours that the watch is to bring.
 
@@ -68,7 +58,7 @@ class _Expected(NamedTuple):
 
 
 class EndpointController:
-    """Makes the EndpointSlices and Endpoints of all Services that select pods.
+    """Makes the EndpointSlices and Endpoints of all Services that select pods, and slices of others' Endpoints.
 
     Attributes:
         started: Set once it knows what there is and begins to work.
@@ -245,21 +235,21 @@ class EndpointController:
         """
         service: Service | None = self._services.objects.get(key)
         present: Endpoints | None = self._endpoints.objects.get(key)
+        slices = self._slices_of.get(key, {}).values()
+        mirror = mirror_writes(service, present, [one for one in slices if one.manager != MANAGER])
         if service is None:
             leftover = leftover_write(present) if present else None
-            return await self._send_all(key, [leftover] if leftover else [])
+            return await self._send_all(key, [*mirror, *([leftover] if leftover else [])])
         pods = [
             pod
             for pod in self._pods_in.get(key.namespace, {}).values()
             if service.selects(key.namespace, pod.metadata.labels)
         ]
         triggered, triggers = trigger_time(service, pods, self._triggers.get(key))
-        slices = self._slices_of.get(key, {}).values()
-        writes = slice_writes(
-            service, pods, {key.name: node for key, node in self._nodes.objects.items()}, slices, triggered
-        )
+        nodes = {key.name: node for key, node in self._nodes.objects.items()}
+        writes = slice_writes(service, pods, nodes, [one for one in slices if one.manager == MANAGER], triggered)
         write = endpoints_write(service, pods, present, triggered)
-        is_done = await self._send_all(key, [*writes, *([write] if write else [])])
+        is_done = await self._send_all(key, [*writes, *([write] if write else []), *mirror])
         if is_done and key in self._services.objects:
             self._triggers[key] = triggers
         return is_done
@@ -295,11 +285,10 @@ class EndpointController:
             await self._api.reauthenticate()
         if answer.status in (404, 409):
             return False
-        status = _read_status(answer.body)
-        causes = status.details.causes if status.details else None
-        if any(cause.reason == "NamespaceTerminating" for cause in causes or ()):
+        refusal = read_refusal(answer)
+        if refusal.is_of_ending_namespace:
             return True  # the Service is about to go as well
-        raise ClusterError(f"{write.method} {write.path}: HTTP {answer.status}: {status.message}")
+        raise ClusterError(f"{write.method} {write.path}: {refusal.text}")
 
 
 def _key_of(before: Any, after: Any) -> Key:
@@ -338,10 +327,3 @@ def _read(body: bytes) -> Metadata:
         return msgspec.json.decode(body, type=_Headed).metadata
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ClusterError(f"an answer that is no object: {error}") from error
-
-
-def _read_status(body: bytes) -> _Status:
-    try:
-        return msgspec.json.decode(body, type=_Status)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # something in between, such as a proxy
-        return _Status(body[:200].decode(errors="replace"))

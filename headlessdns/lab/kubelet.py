@@ -1,8 +1,9 @@
 """The pretend kubelet: pods of any Kubernetes API come up, trouble and end as if they ran. Does network I/O and logs.
 
 It stands in for the scheduler, the kubelets of its nodes, the node lifecycle controller, the collection of pods whose
-node is gone, and the controllers of volumes. What is to be written is decided in `pods`, `nodes` and `claims`; here
-requests are sent and time passes. It looks at what is, never at how it came about: one that is started anew goes on.
+node is gone, and the controllers of volumes. What is to be written is decided in `pods`, `nodes` and `claims`, what is
+to be told in `podevents`; here requests are sent and time passes. Events are written when there is time, and dropped
+where there is none. It looks at what is, never at how it came about: one that is started anew goes on.
 """
 
 from __future__ import annotations
@@ -10,33 +11,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
 from headlessdns.cluster import follow
 from headlessdns.cluster.answer import Answer
 from headlessdns.cluster.watch import Backoff
+from headlessdns.controller.events import Recorder, Source, Subject
 from headlessdns.errors import ClusterError
+from headlessdns.lab import podevents
 from headlessdns.lab.addresses import AddressPool
 from headlessdns.lab.claims import VOLUMES_PATH, claim_write, volume_name, volume_write
 from headlessdns.lab.mirror import Mirror
 from headlessdns.lab.nodes import LOST_ANNOTATION, NODES_PATH, host_ip, is_lost, node_write, takes_pods
 from headlessdns.lab.objects import MERGE_PATCH, Claim, Key, Node, Now, Pod, Volume, Write, deletion
+from headlessdns.lab.podevents import Happening
 from headlessdns.lab.pods import (
     FAIL_ANNOTATION,
     READY_ANNOTATION,
     Failure,
     Pace,
     Run,
+    Stage,
     admit,
     advance,
     binding,
     claim_trouble,
     collection_write,
+    is_unhealthy,
     learn,
     lost_write,
     status_write,
@@ -44,11 +49,13 @@ from headlessdns.lab.pods import (
     unschedulable_write,
     wish_of,
 )
+from headlessdns.lab.refusals import read_refusal
 from headlessdns.lab.work import WorkQueue
 
 logger = logging.getLogger(__name__)
 
 CONCURRENCY = 50  # requests at once
+EVENTS_WAITING = 10_000  # those of 2,000 pods that start at once; they are written one after the other
 NO_ADDRESS_S = 1.0  # until a pod asks again for an address
 
 
@@ -88,15 +95,15 @@ class _Next(NamedTuple):
         write: What is to be written.
         wait_s: After how many seconds it wants another look.
         absent: A path at which there must be nothing for the write to be sent, whatever the watches have brought.
+        about: What the news are about.
+        news: What is to be told once it is written.
     """
 
     write: Write | None = None
     wait_s: float | None = None
     absent: str = ""
-
-
-class _StatusBody(msgspec.Struct):
-    message: str | None = None
+    about: Pod | Node | None = None
+    news: Sequence[Happening] = ()
 
 
 class Kubelet:
@@ -147,6 +154,7 @@ class Kubelet:
         self._node_gone_s = node_gone_s
         self._backoff = backoff
         self._rng = random.Random()
+        self._recorder = Recorder(api, time.monotonic, waiting=EVENTS_WAITING)
         self._work: WorkQueue[_Item] = WorkQueue()
         self._failures: dict[_Item, int] = {}
         self._sent: dict[_Item, Write] = {}
@@ -185,6 +193,7 @@ class Kubelet:
                 for name in self._numbers:
                     self._note(_Kind.NODE, Key("", name))
                 self.started.set()
+                tasks.create_task(self._recorder.run())
                 for _ in range(CONCURRENCY):
                     tasks.create_task(self._serve())
         finally:
@@ -249,7 +258,7 @@ class Kubelet:
         body = {"metadata": {"annotations": {name: value}}}
         answer = await self._api.request("PATCH", path, body, content_type=MERGE_PATCH)
         if answer.status != 200:
-            raise ClusterError(f"PATCH {path}: {_complaint(answer)}")
+            raise ClusterError(f"PATCH {path}: {read_refusal(answer).text}")
 
     # What is seen
 
@@ -324,7 +333,7 @@ class Kubelet:
                 self._work.done(item)
 
     async def _attend(self, item: _Item) -> None:
-        write, wait_s, absent = self._looks[item.kind](item.key)
+        write, wait_s, absent, about, news = self._looks[item.kind](item.key)
         if write is None:
             self._sent.pop(item, None)
         elif write != self._sent.get(item):
@@ -339,6 +348,8 @@ class Kubelet:
                 return
             # Not once more, whatever time says, until the watch has brought what became of it.
             self._sent[item] = write
+            if about is not None:
+                self._tell(about, news)
         self._failures.pop(item, None)
         if wait_s is not None:
             self._work.add_later(item, wait_s)
@@ -356,7 +367,16 @@ class Kubelet:
             await self._api.reauthenticate()
         if answer.status in (404, 409):
             return False
-        raise ClusterError(f"{write.method} {write.path}: {_complaint(answer)}")
+        raise ClusterError(f"{write.method} {write.path}: {read_refusal(answer).text}")
+
+    def _tell(self, about: Pod | Node, news: Iterable[Happening]) -> None:
+        """Have events written, whenever there is time."""
+        metadata = about.metadata
+        kind, host = ("Pod", about.node) if isinstance(about, Pod) else ("Node", metadata.name)
+        of = "v1", kind, metadata.namespace, metadata.name, metadata.uid, metadata.resource_version
+        for one in news:
+            source = Source(one.component, host if one.component == podevents.KUBELET else "")
+            self._recorder.record(Subject(*of, one.field_path), source, one.type, one.reason, one.message)
 
     async def _is_absent(self, path: str) -> bool:
         return (await self._api.request("GET", path)).status == 404
@@ -365,7 +385,11 @@ class Kubelet:
         number = self._numbers.get(key.name)
         if number is None or key.name in self._retired:
             return _Next()
-        return _Next(node_write(key.name, number, self._nodes.objects.get(key), self._now()))
+        node: Node | None = self._nodes.objects.get(key)
+        write = node_write(key.name, number, node, self._now())
+        if node is None or write is None:
+            return _Next(write)
+        return _Next(write, about=node, news=podevents.of_node(node, write))
 
     def _look_at_claim(self, key: Key) -> _Next:
         claim = self._claims.objects.get(key)
@@ -395,7 +419,7 @@ class Kubelet:
         if pod.node not in self._numbers:
             return _Next()
         if self._is_lost(node):
-            return _Next(lost_write(pod, self._now()))
+            return _Next(lost_write(pod, self._now()), about=pod, news=[podevents.lost()])
         return self._care_for(pod)
 
     def _place(self, pod: Pod) -> _Next:
@@ -412,10 +436,11 @@ class Kubelet:
         if not takers and not trouble:
             trouble = f"{len(nodes)} node(s) had untolerated taint(s)"
         if trouble:
-            return _Next(unschedulable_write(pod, len(nodes), trouble, self._now()))
+            write = unschedulable_write(pod, len(nodes), trouble, self._now())
+            return _Next(write, about=pod, news=[podevents.unscheduled(write)] if write else ())
         node = sorted(takers)[self._turn % len(takers)]
         self._turn += 1
-        return _Next(binding(pod, node))
+        return _Next(binding(pod, node), about=pod, news=[podevents.scheduled(pod, node)])
 
     def _collect(self, pod: Pod) -> _Next:
         """Remove a pod whose node is gone, after a while."""
@@ -440,10 +465,16 @@ class Kubelet:
                 return _Next(wait_s=NO_ADDRESS_S)
             run = admit(addresses, now)
         self._runs[metadata.uid] = run
-        wish = wish_of(pod, pace)
+        wish, stage = wish_of(pod, pace), run.stage
         if not metadata.deletion_timestamp:
             wait_s = advance(run, wish, pace, now)
+            self._tell(pod, podevents.entered(pod, stage, run))
+            was_unhealthy, run.is_unhealthy = run.is_unhealthy, is_unhealthy(run, wish, pace, now)
+            if run.is_unhealthy and not was_unhealthy:
+                self._tell(pod, podevents.unhealthy(pod))
             return _Next(status_write(pod, run, wish, pace, self._host_ip(pod), now), wait_s)
+        if run.terminating_s is None and stage is Stage.RUNNING:
+            self._tell(pod, podevents.stopping(pod))
         wait_s = terminate(pod, run, pace, now)
         if wait_s is not None or (metadata.finalizers and not pod.is_terminal):
             return _Next(status_write(pod, run, wish, pace, self._host_ip(pod), now), wait_s)
@@ -471,11 +502,3 @@ def _standing(node: Node | None) -> tuple[bool, bool] | None:
 
 def _pod_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods/{name}"
-
-
-def _complaint(answer: Answer) -> str:
-    try:
-        message = msgspec.json.decode(answer.body, type=_StatusBody).message
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        message = answer.body[:200].decode(errors="replace")
-    return f"HTTP {answer.status}: {message}"

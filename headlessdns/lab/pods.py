@@ -124,6 +124,7 @@ class Run(msgspec.Struct):
         restarts: How often they were started again.
         last: How they ended the last time, before the present start (ContainerStateTerminated).
         terminating_s: Since when they are asked to end.
+        is_unhealthy: Whether they run, and say that they are not ready.
     """
 
     stage: Stage
@@ -136,6 +137,7 @@ class Run(msgspec.Struct):
     restarts: int = 0
     last: Json | None = None
     terminating_s: float | None = None
+    is_unhealthy: bool = False
 
     def enter(self, stage: Stage, now: Now) -> None:
         """Begin *stage* now."""
@@ -328,6 +330,12 @@ def status_write(pod: Pod, run: Run, wish: Wish, pace: Pace, host_ip: str, now: 
     return status_patch(pod, wanted)
 
 
+def is_unhealthy(run: Run, wish: Wish, pace: Pace, now: Now) -> bool:
+    """Tell whether the containers run for long enough to be ready, and are not to be."""
+    is_up = run.stage is Stage.RUNNING and run.terminating_s is None
+    return is_up and not wish.ready and _left_s(run, pace.ready_s, now) is None
+
+
 def is_ready(run: Run, wish: Wish, pace: Pace, now: Now) -> bool:
     """Tell whether the containers are ready."""
     is_up = run.stage is Stage.RUNNING and run.terminating_s is None and wish.ready
@@ -447,7 +455,12 @@ def _terminated(exit_code: int, started_at: str, finished_at: str) -> Json:
 
 
 def _pull_error(container: Container) -> str:
-    return f'failed to pull image "{container.image}": rpc error: code = NotFound desc = {container.image}: not found'
+    return f'failed to pull image "{container.image}": {pull_fault(container)}'
+
+
+def pull_fault(container: Container) -> str:
+    """Return what the registry says of an image that cannot be pulled."""
+    return f"rpc error: code = NotFound desc = {container.image}: not found"
 
 
 def _duration(seconds: float) -> str:

@@ -31,12 +31,14 @@ from headlessdns.config import Listen
 from headlessdns.controller.run import Controller
 from headlessdns.errors import Fault, HeadlessDNSError, InputError, ManifestError
 from headlessdns.lab import applying
+from headlessdns.lab.accounts import AccountController
 from headlessdns.lab.api.http import EmbeddedApi
 from headlessdns.lab.api.store import Event
 from headlessdns.lab.applying import Applied
 from headlessdns.lab.asking import Asker
 from headlessdns.lab.disruption import DisruptionController
 from headlessdns.lab.endpoints import EndpointController
+from headlessdns.lab.expiry import expire_events
 from headlessdns.lab.kubelet import Kubelet
 from headlessdns.lab.state import StateFile
 from headlessdns.lab.view import PODS, SETS, Change, View
@@ -68,7 +70,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         pod_cidrs: Where pods have their addresses from.
         start_delay_s: How long a pod takes to start.
         ready_delay_s: How long it then takes to become ready.
-        without: Parts that are left out: controller, endpoints, budgets, kubelet or dns.
+        without: Parts that are left out: controller, endpoints, budgets, accounts, kubelet or dns.
     """
 
     manifests: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     without: frozenset[str] = frozenset()
 
 
-PARTS = ("controller", "endpoints", "budgets", "kubelet", "dns")
+PARTS = ("controller", "endpoints", "budgets", "accounts", "kubelet", "dns")
 
 
 class Running:
@@ -177,6 +179,7 @@ class Running:
             self._asker = Asker(self.dns)
             await self._asker.open()
         self._run("the view", self._keep_looking())
+        self._run("the end of events", expire_events(self.api.store))
         self._tell()
 
     async def _rehearse(self) -> None:
@@ -234,6 +237,10 @@ class Running:
             budgets = DisruptionController(self.api.client("disruption-controller"))
             self._run("the budgets", budgets.run())
             started.append(budgets.started)
+        if "accounts" not in settings.without:
+            accounts = AccountController(self.api.client("serviceaccount-controller"), self.api.authority.decode())
+            self._run("the accounts", accounts.run())
+            started.append(accounts.started)
         if "controller" not in settings.without:
             controller = Controller(self.api.client("headlessdns-controller"), qps=0)
             self._run("the controller", controller.run(self._leave))

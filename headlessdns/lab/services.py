@@ -39,13 +39,16 @@ class Metadata(objects.Metadata, rename="camel"):
     owner_references: tuple[OwnerRef, ...] | None = None
 
 
-class TargetRef(msgspec.Struct, frozen=True):
-    """The pod behind an address."""
+class TargetRef(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """The pod behind an address; where people write it, something else may be."""
 
     kind: str = ""
     namespace: str = ""
     name: str = ""
     uid: str = ""
+    api_version: str = ""
+    resource_version: str = ""
+    field_path: str = ""
 
 
 class ServicePort(msgspec.Struct, rename="camel", frozen=True):
@@ -209,7 +212,7 @@ class Pod(msgspec.Struct):
 
     def addresses(self, family: str) -> tuple[str, ...]:
         """Return its addresses of one *family*, as they are usually written."""
-        read = [_read_address(one.ip) for one in self.status.pod_ips or ()]
+        read = [read_address(one.ip) for one in self.status.pod_ips or ()]
         return tuple(sorted(text for text, found in read if found == family))
 
     def hostname_in(self, service: Service) -> str | None:
@@ -246,7 +249,7 @@ class Node(msgspec.Struct):
 
 
 @lru_cache(maxsize=65536)
-def _read_address(text: str) -> tuple[str, str]:
+def read_address(text: str) -> tuple[str, str]:
     """Return an address as it is usually written and its family; the family of what is no address is empty."""
     try:
         address = ipaddress.ip_address(text)

@@ -31,6 +31,7 @@ from headlessdns.lab.services import (
 MAX_ENDPOINTS = 100  # of a slice; the default of the reference
 
 MANAGER = "endpointslice-controller.k8s.io"
+MIRRORING_MANAGER = "endpointslicemirroring-controller.k8s.io"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 RESERVED_LABELS = frozenset({MANAGED_BY_LABEL, SERVICE_NAME_LABEL, HEADLESS_LABEL})
@@ -105,10 +106,15 @@ class EndpointSlice(msgspec.Struct, rename="camel"):
         return f"{slices_path(self.metadata.namespace)}/{self.metadata.name}"
 
     @property
+    def manager(self) -> str:
+        """Who makes it."""
+        return (self.metadata.labels or {}).get(MANAGED_BY_LABEL, "")
+
+    @property
     def service_name(self) -> str:
-        """The name of the Service whose slice it is, where it is one that is made from pods; else empty."""
+        """The name of the Service whose slice it is, where it is made from pods or Endpoints; else empty."""
         labels = self.metadata.labels or {}
-        return labels.get(SERVICE_NAME_LABEL, "") if labels.get(MANAGED_BY_LABEL) == MANAGER else ""
+        return labels.get(SERVICE_NAME_LABEL, "") if self.manager in (MANAGER, MIRRORING_MANAGER) else ""
 
 
 PortSet = frozenset[Port]
@@ -174,6 +180,11 @@ def slices_path(namespace: str) -> str:
     return f"/apis/{API_VERSION}/namespaces/{namespace}/endpointslices"
 
 
+def name_prefix(service_name: str) -> str:
+    """Return what the API server is to make names of slices from."""
+    return f"{service_name}-" if len(service_name) < MAX_NAME else service_name
+
+
 def slice_writes(
     service: Service,
     pods: Iterable[Pod],
@@ -213,7 +224,7 @@ def slice_writes(
             elif not service.metadata.deletion_timestamp:  # else the garbage collector would have to run after us
                 creations.append(_creation(service, labels, family, draft, triggered))
         deleted += plan.deleted
-    return [*creations, *updates, *(_deletion(one) for one in deleted)]
+    return [*creations, *updates, *(deletion(one) for one in deleted)]
 
 
 def slice_labels(service: Service) -> dict[str, str]:
@@ -354,7 +365,7 @@ def _is_owned(slice: EndpointSlice, service: Service) -> bool:
 def _creation(service: Service, labels: dict[str, str], family: str, draft: _Draft, triggered: str) -> Write:
     head = service.metadata
     metadata: Json = {
-        "generateName": f"{head.name}-" if len(head.name) < MAX_NAME else head.name,
+        "generateName": name_prefix(head.name),
         "namespace": head.namespace,
         "labels": labels,
         "ownerReferences": [
@@ -390,6 +401,7 @@ def _content(draft: _Draft) -> Json:
     return {"endpoints": to_json(draft.endpoints), "ports": to_json(draft.ports)}
 
 
-def _deletion(slice: EndpointSlice) -> Write:
+def deletion(slice: EndpointSlice) -> Write:
+    """Return the deletion of *slice*, of no other of its name."""
     body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": slice.metadata.uid}}
     return Write("DELETE", slice.path, body)

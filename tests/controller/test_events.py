@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headlessdns.cluster.answer import Answer
-from headlessdns.controller.events import NORMAL, WARNING, Recorder
+from headlessdns.controller.events import NORMAL, WARNING, Recorder, Source, Subject
 from headlessdns.controller.model import read_set
 from headlessdns.errors import ClusterError
 from tests.controller.support import raw_set
@@ -138,6 +138,61 @@ def test_what_is_written(api: Api, recorder: Recorder, kind: str, api_version: s
         "lastTimestamp": time,
         "count": 1,
     }
+
+
+def test_parts_of_an_object(api: Api, recorder: Recorder) -> None:
+    """An event may name a part of its object and the machine that tells it; of two parts the same is told twice."""
+    pod = ("v1", "Pod", "default", "web-0", "u1", "7")
+    kubelet = Source("kubelet", "node-1")
+    for container in ("nginx", "sidecar"):
+        recorder.record(
+            Subject(*pod, f"spec.containers{{{container}}}"), kubelet, NORMAL, "Created", "Container created"
+        )
+    recorder.record(Subject(*pod), Source("default-scheduler"), NORMAL, "Created", "Container created")
+    flush(recorder)
+    assert [
+        (one["involvedObject"].get("fieldPath"), one["source"], one["reportingComponent"], one.get("reportingInstance"))
+        for one in api.events.values()
+    ] == [
+        ("spec.containers{nginx}", {"component": "kubelet", "host": "node-1"}, "kubelet", "node-1"),
+        ("spec.containers{sidecar}", {"component": "kubelet", "host": "node-1"}, "kubelet", "node-1"),
+        (None, {"component": "default-scheduler"}, "default-scheduler", None),
+    ]
+
+
+def test_objects_in_no_namespace(api: Api, recorder: Recorder) -> None:
+    """Events about what is in no namespace are in the default one, and name none."""
+    recorder.record(Subject("v1", "Node", "", "node-1", "u1", "7"), Source("kubelet"), NORMAL, "NodeReady", "x")
+    flush(recorder)
+    (event,) = api.events.values()
+    assert event["metadata"]["namespace"] == "default"
+    assert event["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "name": "node-1",
+        "uid": "u1",
+        "resourceVersion": "7",
+    }
+
+
+def test_names_are_in_the_order_of_time(api: Api, recorder: Recorder) -> None:
+    """Events about one object are listed in their order, even those of one second: their names say when."""
+    for number in range(20):
+        recorder.tell(a_set(), NORMAL, "SuccessfulCreate", str(number))
+    flush(recorder)
+    assert [api.events[name]["message"] for name in sorted(api.events)] == [str(number) for number in range(20)]
+
+
+def test_the_time_is_when_it_was_told(api: Api, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that had to wait has the time when it came about, also where it is counted only."""
+    monkeypatch.setattr("time.time_ns", lambda: 1_767_355_200 * 10**9 + 999_999_999)
+    recorder.tell(a_set(), NORMAL, "SuccessfulCreate", "x")
+    monkeypatch.setattr("time.time_ns", lambda: 1_767_355_205 * 10**9)
+    recorder.tell(a_set(), NORMAL, "SuccessfulCreate", "x")
+    monkeypatch.undo()
+    flush(recorder)
+    (event,) = api.events.values()
+    assert (event["firstTimestamp"], event["lastTimestamp"]) == ("2026-01-02T12:00:00Z", "2026-01-02T12:00:05Z")
 
 
 def test_long_messages(api: Api, recorder: Recorder) -> None:

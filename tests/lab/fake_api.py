@@ -77,12 +77,11 @@ class FakeApi:
 
     def add(self, path: str, object: Json) -> Json:
         """Create *object* in the collection at *path*."""
-        path = f"{path}/{object['metadata']['name']}"
         made = copy.deepcopy(object)
         made["metadata"] |= {"uid": f"uid-{next(self._uids)}"}
         if "/namespaces/" in path:
             made["metadata"]["namespace"] = path.split("/")[4]
-        self._store("ADDED", path, made)
+        self._store("ADDED", f"{path}/{object['metadata']['name']}", made)
         return made
 
     def change(self, path: str, patch: Json) -> None:

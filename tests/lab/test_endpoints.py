@@ -298,6 +298,62 @@ def test_endpoints_without_a_service() -> None:
     in_lab(play, api)
 
 
+def test_endpoints_made_by_hand_are_repeated() -> None:
+    """A slice says what Endpoints say that somebody makes, follows them, and goes when the Service begins to select."""
+
+    async def play(lab: Lab) -> None:
+        lab.service(selector=None)
+        lab.api.add(ENDPOINTS, {"metadata": {"name": "nginx"}, "subsets": [{"addresses": [{"ip": "192.0.2.1"}]}]})
+        await lab.quiet()
+        lab.api.change(f"{ENDPOINTS}/nginx", {"subsets": [{"addresses": [{"ip": "192.0.2.2"}]}]})
+        await lab.quiet()
+        assert [one["endpoints"] for one in lab.slices] == [
+            [{"addresses": ["192.0.2.2"], "conditions": {"ready": True}}]
+        ]
+        lab.api.change(f"{SLICES}/nginx-1", {"endpoints": []})
+        await lab.quiet()
+        assert lab.writes() == [
+            "POST endpointslices",
+            "PATCH endpointslices/nginx-1",
+            "PATCH endpointslices/nginx-1",
+        ]
+        lab.pod(1)
+        lab.api.change(f"{SERVICES}/nginx", {"spec": {"selector": {"app": "nginx"}}})
+        await lab.quiet()
+        assert lab.lines() == ["web-1 ready serving"]
+        assert lab.writes() == ["POST endpointslices", "PATCH endpoints/nginx", "DELETE endpointslices/nginx-1"]
+
+    in_lab(play)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda api: api.remove(f"{ENDPOINTS}/nginx"), id="the Endpoints go"),
+        pytest.param(lambda api: api.remove(f"{SERVICES}/nginx"), id="the Service goes"),
+        pytest.param(
+            lambda api: api.change(
+                f"{ENDPOINTS}/nginx", {"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}}
+            ),
+            id="they are to be skipped",
+        ),
+    ],
+)
+def test_what_repeats_nothing_goes(change: Callable[[Api], None]) -> None:
+    """The slice of Endpoints goes with them, with their Service, and when they are not to be repeated."""
+
+    async def play(lab: Lab) -> None:
+        lab.service(selector=None)
+        lab.api.add(ENDPOINTS, {"metadata": {"name": "nginx"}, "subsets": [{"addresses": [{"ip": "192.0.2.1"}]}]})
+        await lab.quiet()
+        assert len(lab.slices) == 1
+        change(lab.api)
+        await lab.quiet()
+        assert lab.slices == []
+
+    in_lab(play)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headlessdns.cluster.answer import Answer
 from headlessdns.errors import ClusterError
 from headlessdns.lab.kubelet import Kubelet
 from headlessdns.lab.pods import Failure
@@ -22,6 +23,7 @@ NODES = "/api/v1/nodes"
 PODS = "/api/v1/namespaces/shop/pods"
 CLAIMS = "/api/v1/namespaces/shop/persistentvolumeclaims"
 VOLUMES = "/api/v1/persistentvolumes"
+EVENTS = "/api/v1/namespaces/shop/events"
 
 
 def manifest(name: str, *claims: str, **spec: Any) -> Json:
@@ -184,13 +186,14 @@ def test_deletion() -> None:
     async def talk(lab: Lab) -> None:
         lab.add("web-0")
         await lab.ready("web-0")
+        uid = lab.pod("web-0")["metadata"]["uid"]
         await lab.delete("web-0", gracePeriodSeconds=30)
         await until(lambda: not lab.is_ready("web-0"), 0.5)
         await asyncio.sleep(6.5)
         assert lab.is_there("web-0")
         await until(lambda: not lab.is_there("web-0"), 1)
-        method, _, body = lab.api.requests[-1]
-        assert (method, body["gracePeriodSeconds"], body["preconditions"]) == ("DELETE", 0, {"uid": "uid-3"})
+        method, _, body = next(one for one in lab.api.requests if one[0] == "DELETE" and one[2].get("preconditions"))
+        assert (method, body["gracePeriodSeconds"], body["preconditions"]) == ("DELETE", 0, {"uid": uid})
 
     converse(talk, termination_delay_s=7)
 
@@ -517,6 +520,130 @@ def test_unknown_node() -> None:
     converse(talk)
 
 
+# Events
+
+
+class Telling(FakeApi):
+    """It keeps the news: a line for each event."""
+
+    def told(self, name: str) -> list[str]:
+        """Return what was told of an object: component, host, reason, and how often."""
+        events = [one for path, one in self.objects.items() if "/events/" in path]
+        return [
+            " ".join([*one["source"].values(), one["reason"], f"x{one['count']}"])
+            for one in sorted(events, key=lambda one: str(one["metadata"]["name"]))
+            if one["involvedObject"]["name"] == name
+        ]
+
+
+def test_events_of_a_pod() -> None:
+    """The course of a pod is told: by the scheduler, by the kubelet of its node, and by the node controller."""
+    api = Telling()
+
+    async def main() -> None:
+        async with lab(api, ready_delay_s=1, termination_delay_s=1, back_off_s=1) as made:
+            made.add("web-0")
+            await made.ready("web-0")
+            born = [
+                "default-scheduler Scheduled x1",
+                "kubelet node-1 Pulled x1",
+                "kubelet node-1 Created x1",
+                "kubelet node-1 Started x1",
+            ]
+            assert api.told("web-0") == born
+            await made.kubelet.set_ready("shop", "web-0", False)
+            await until(lambda: not made.is_ready("web-0"))
+            await asyncio.sleep(60)
+            assert api.told("web-0")[4:] == ["kubelet node-1 Unhealthy x1"]
+            await made.kubelet.set_ready("shop", "web-0", True)
+            await made.ready("web-0")
+            await made.kubelet.lose_node("node-1")
+            await until(lambda: not made.is_ready("web-0"))
+            await made.kubelet.recover_node("node-1")
+            await made.ready("web-0")
+            await made.delete("web-0")
+            await until(lambda: not made.is_there("web-0"))
+            assert api.told("web-0")[5:] == ["node-controller NodeNotReady x1", "kubelet node-1 Killing x1"]
+            assert api.told("node-1") == ["kubelet node-1 NodeReady x2", "node-controller NodeNotReady x1"]
+
+    run(main())
+
+
+def test_events_of_trouble() -> None:
+    """Containers that crash, and images that are not there, are told of; what comes again is counted."""
+    api = Telling()
+
+    async def main() -> None:
+        async with lab(api, ready_delay_s=0, back_off_s=1) as made:
+            made.add("web-0")
+            await made.ready("web-0")
+            await made.kubelet.set_failure("shop", "web-0", Failure.CRASH_LOOP)
+            await until(lambda: made.pod("web-0")["status"]["containerStatuses"][0]["restartCount"] == 2, 60)
+            await made.kubelet.set_failure("shop", "web-0", Failure.IMAGE_PULL)
+            await asyncio.sleep(60)
+            assert api.told("web-0") == [
+                "default-scheduler Scheduled x1",
+                "kubelet node-1 Pulled x3",
+                "kubelet node-1 Created x3",
+                "kubelet node-1 Started x3",
+                "kubelet node-1 BackOff x2",
+                "kubelet node-1 Pulling x1",
+                "kubelet node-1 Failed x1",
+                "kubelet node-1 Failed x1",
+                "kubelet node-1 BackOff x1",
+                "kubelet node-1 Failed x1",
+            ]
+
+    run(main())
+
+
+def test_a_pod_without_a_node_is_told_of_once() -> None:
+    """That a pod gets no node is told when it is found, not at each look."""
+    api = Telling()
+
+    async def main() -> None:
+        async with lab(api) as made:
+            made.add("web-0", volumes=[{"name": "www", "persistentVolumeClaim": {"claimName": "www"}}])
+            await until(lambda: api.told("web-0"))
+            api.change(f"{NODES}/node-1", {"spec": {"unschedulable": True}})
+            await asyncio.sleep(60)
+            assert api.told("web-0") == ["default-scheduler FailedScheduling x1"]
+
+    run(main())
+
+
+class Silent(FakeApi):
+    """It takes no events."""
+
+    def __init__(self, refusal: int | None) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+    async def request(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        if "/events" in path:
+            if self.refusal is None:
+                await asyncio.Event().wait()
+            return Answer(self.refusal or 0, "", b'{"message": "no"}')
+        return await super().request(method, path, body, **options)
+
+
+@pytest.mark.parametrize("refusal", [None, 403, 500], ids=["no answer", "403", "500"])
+def test_events_hold_nothing_up(refusal: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Pods come up and go where no event can be written, and the log says nothing of it."""
+
+    async def main() -> None:
+        async with lab(Silent(refusal)) as made:
+            names = [f"web-{number}" for number in range(100)]
+            made.add(*names)
+            await made.ready(*names)
+            await made.delete("web-0")
+            await until(lambda: not made.is_there("web-0"))
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    assert caplog.records == []
+
+
 # Faults
 
 
@@ -582,9 +709,11 @@ def test_restart_of_the_kubelet() -> None:
         task = asyncio.create_task(second.kubelet.run())
         await second.kubelet.started.wait()
         await asyncio.sleep(10)
-        assert {path for _, path, _ in api.requests} <= {f"{PODS}/web-2", f"{PODS}/web-2/status"}
+        assert {path for _, path, _ in api.requests} <= {f"{PODS}/web-2", f"{PODS}/web-2/status", EVENTS}
         assert not second.is_there("web-2")
-        assert api.objects == {path: object for path, object in before.items() if path != f"{PODS}/web-2"}
+        after = {path: object for path, object in api.objects.items() if not path.startswith(EVENTS)}
+        before = {path: object for path, object in before.items() if not path.startswith(EVENTS)}
+        assert after == {path: object for path, object in before.items() if path != f"{PODS}/web-2"}
         second.add("web-2")
         await second.ready("web-2")
         assert second.pod("web-2")["status"]["podIP"] == "10.244.0.5"
@@ -607,7 +736,7 @@ def test_many_pods() -> None:
         assert clock.time() - begun_s < 2
         assert len({lab.pod(name)["status"]["podIP"] for name in names}) == 1000
         assert Counter(lab.pod(name)["spec"]["nodeName"] for name in names) == {"node-1": 500, "node-2": 500}
-        assert lab.api.most_at_once <= 50
+        assert lab.api.most_at_once <= 50 + 1  # and one for events
 
     converse(talk)
 

@@ -23,7 +23,7 @@ from headlessdns.lab.view import Change, Row
 ROOT = Path(__file__).parents[2]
 NGINX = str(ROOT / "config" / "examples" / "nginx.yaml")
 QUICK: dict[str, Any] = {"start_delay_s": 0.0, "ready_delay_s": 0.0}
-ALL = frozenset({"controller", "endpoints", "kubelet", "dns"})
+ALL = frozenset(running.PARTS)
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +83,9 @@ def test_nothing_but_the_api(tmp_path: Path) -> None:
                 "is to be created",
                 "waits for web-0",
             ]
-            answer = await one.api.client().request("GET", "/api/v1/nodes")
-            assert json.loads(answer.body)["items"] == []
+            for what in ("nodes", "serviceaccounts", "configmaps"):
+                answer = await one.api.client().request("GET", f"/api/v1/{what}")
+                assert json.loads(answer.body)["items"] == []
 
     asyncio.run(run())
 

@@ -218,5 +218,5 @@ def test_trigger_changes(before: Any, triggered: str, patch: Any) -> None:
 
 
 def test_json() -> None:
-    """Structs and tuples become plain JSON."""
-    assert to_json((TargetRef("Pod"),)) == [{"kind": "Pod", "namespace": "", "name": "", "uid": ""}]
+    """Structs and tuples become plain JSON, without what is empty in them."""
+    assert to_json((TargetRef("Pod", name="web-0"),)) == [{"kind": "Pod", "name": "web-0"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
@@ -356,6 +357,41 @@ def test_node_deleted(lab: Lab) -> None:
     assert pods["web-1"]["spec"]["nodeName"] == nodes["web-0"]
     lab.running.call(lab.kubelet.recover_node(nodes["web-1"]))
     wait_until(lambda: len(lab.get("nodes")["items"]) == 2, "the node to be back", 10)
+
+
+def told(lab: Lab, name: str) -> list[str]:
+    """Return the events that `kubectl describe` shows of a pod, without their age."""
+    _, _, table = lab.kubectl("describe", "pod", name).partition("\nEvents:\n")
+    return [
+        re.sub(r"^(\S+ \S+) \S+ (\(x\d+ over \S+\) )?", r"\1 ", " ".join(line.split()))
+        for line in table.splitlines()[2:]
+    ]
+
+
+def test_events(lab: Lab) -> None:
+    """`kubectl describe` tells what a pod went through, and a namespace that ends takes no event and no harm."""
+    lab.apply_set(1)
+    lab.wait_ready("web-0")
+    node = lab.pods()["web-0"]["spec"]["nodeName"]
+    image = 'Container image "nginx:1" already present on machine and can be accessed by the pod'
+    born = [
+        f"Normal Scheduled default-scheduler Successfully assigned {lab.namespace}/web-0 to {node}",
+        f"Normal Pulled kubelet spec.containers{{nginx}}: {image}",
+        "Normal Created kubelet spec.containers{nginx}: Container created",
+        "Normal Started kubelet spec.containers{nginx}: Container started",
+    ]
+    wait_until(lambda: told(lab, "web-0") == born, "what a new pod is told of", 10)
+    lab.running.call(lab.kubelet.set_ready(lab.namespace, "web-0", False))
+    unhealthy = 'Readiness probe failed: the annotation lab.headlessdns.io/ready is "false"'
+    wait_until(
+        lambda: told(lab, "web-0")[4:] == [f"Warning Unhealthy kubelet spec.containers{{nginx}}: {unhealthy}"],
+        "what a pod is told of that is not ready",
+        10,
+    )
+    lab.kubectl("delete", "pod", "web-0", "--wait=false")
+    wait_until(lambda: "Stopping container nginx" in lab.kubectl("events"), "the end of the pod to be told of", 10)
+    lab.wait_ready("web-0")
+    lab.cluster.kubectl("delete", "namespace", lab.namespace, LONG)
 
 
 def test_failures(lab: Lab) -> None:

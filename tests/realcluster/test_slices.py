@@ -28,7 +28,12 @@ from tests.realcluster.cluster import NODE, RealCluster
 Json = dict[str, Any]
 
 ZONED_NODE = "node-2"  # in zone-b
-REFERENCE = ("endpointslice-controller", "endpoints-controller", "garbage-collector-controller")
+REFERENCE = (
+    "endpointslice-controller",
+    "endpointslice-mirroring-controller",
+    "endpoints-controller",
+    "garbage-collector-controller",
+)
 MERGE_PATCH = "application/merge-patch+json"
 DEADLINE_S = 20.0
 T1, T2, T3, T4 = (f"2026-01-01T00:0{minute}:00Z" for minute in range(1, 5))
@@ -105,7 +110,11 @@ class Side:
         services = self.all("services")
         names = {
             one["metadata"]["uid"]: f"{kind} {one['metadata']['name']}"
-            for kind, items in (("Service", services), ("Pod", self.all("pods")))
+            for kind, items in (
+                ("Service", services),
+                ("Pod", self.all("pods")),
+                ("Endpoints", self.all("endpoints")),
+            )
             for one in items
         }
         born = {one["metadata"]["creationTimestamp"] for one in services} if with_times else None
@@ -144,7 +153,9 @@ class Side:
         return {"metadata": metadata, "subsets": in_order(subsets)}
 
     def _with_plain_ref(self, one: Json, names: dict[str, str]) -> Json:
-        ref = one["targetRef"]
+        ref = one.get("targetRef")
+        if ref is None:
+            return one
         assert ref["namespace"] == self.namespace
         ref = {**ref, "uid": names.get(ref["uid"], "of another object"), "namespace": "ours"}
         return {**one, "targetRef": ref}
@@ -152,6 +163,8 @@ class Side:
     def _plain_metadata(self, metadata: Json, names: dict[str, str], born: set[str] | None) -> Json:
         plain = {key: value for key, value in metadata.items() if key not in OF_THE_SERVER}
         owners = plain.pop("ownerReferences", [])
+        if any(owner["kind"] == "Endpoints" for owner in owners):
+            plain.pop("generateName", None)  # of a slice that repeats them the reference wipes it with its first update
         annotations = dict(plain.pop("annotations", {}))
         if born is None:
             annotations.pop(TRIGGERED, None)
@@ -443,6 +456,8 @@ def test_a_service_is_edited(both: Both) -> None:
     both.settle(
         "db-0 10.244.0.3 http=8080/TCP,metrics=9/TCP ready serving",
         "web-0 10.244.0.1 http=8080/TCP,metrics=9/TCP",
+        "db-0 10.244.0.3 http=8080/TCP,metrics=9/TCP ready",  # the Endpoints stay, and are repeated
+        "web-0 10.244.0.1 http=8080/TCP,metrics=9/TCP",
         "- 10.244.0.3 http=80/TCP ready serving",
         "- 10.244.0.1 http=80/TCP ready serving",
     )
@@ -609,6 +624,116 @@ def test_hand_made_endpoints_are_left_alone_until_their_service_goes(both: Both)
         assert side.request("GET", "endpoints", "db")["subsets"][0]["addresses"] == [{"ip": "192.0.2.7"}]
     both.do("DELETE", "services", "db")
     both.settle("web-0 10.244.0.1 http=80/TCP ready serving")
+
+
+def hand_made(*subsets: Json, **metadata: Any) -> Json:
+    """Return the Endpoints db."""
+    return {"kind": "Endpoints", "metadata": {"name": "db", **metadata}, "subsets": list(subsets)}
+
+
+DB_PORT = {"name": "sql", "port": 5432, "protocol": "TCP"}
+DB = {
+    "addresses": [{"ip": "192.0.2.1", "hostname": "db-0", "nodeName": NODE}, {"ip": "2001:db8::1", "hostname": "db-0"}],
+    "notReadyAddresses": [{"ip": "192.0.2.2", "hostname": "db-1"}],
+    "ports": [DB_PORT],
+}
+
+
+def test_hand_made_endpoints_are_repeated(both: Both) -> None:
+    """Slices repeat the Endpoints of a Service without a selector, and follow them until these or the Service go."""
+    both.service("db", selector=None)
+    both.do("POST", "endpoints", "", hand_made(DB, labels={"tier": "back"}, annotations={"a": "1"}))
+    db_0, db_1 = "db-0 192.0.2.1 sql=5432/TCP ready", "db-1 192.0.2.2 sql=5432/TCP"
+    outcome = both.settle(db_0, "db-0 2001:db8::1 sql=5432/TCP ready", db_1)
+    assert [one["owners"][0]["uid"] for one in outcome["heads"]] == ["Endpoints db"] * 2
+    assert outcome["heads"][0]["labels"]["tier"] == "back"
+    addresses = [{"ip": "192.0.2.1", "hostname": "db-0"}, {"ip": "192.0.2.2", "hostname": "db-1"}]
+    both.edit("endpoints", "db", subsets=[{"addresses": addresses, "ports": [DB_PORT]}])
+    both.settle(db_0, f"{db_1} ready")
+    both.edit("endpoints", "db", metadata={"labels": {"tier": None, "more": "1"}, "annotations": {"a": "2"}})
+    outcome = both.wait(lambda side: any("more" in one["metadata"]["labels"] for one in side.slices()), "labels")
+    assert [one["annotations"] for one in outcome["heads"]] == [{"a": "2"}]
+    both.edit("endpoints", "db", metadata={"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}})
+    both.settle()
+    both.edit("endpoints", "db", metadata={"labels": {"endpointslice.kubernetes.io/skip-mirror": None}})
+    both.settle(db_0, f"{db_1} ready")
+    both.do("DELETE", "endpoints", "db")
+    both.settle()
+    both.do("POST", "endpoints", "", hand_made({"addresses": addresses[:1]}))
+    both.settle("db-0 192.0.2.1 - ready")
+    both.do("DELETE", "services", "db")
+    both.settle_gone()
+
+
+@pytest.mark.parametrize(
+    ("subsets", "lines"),
+    [
+        pytest.param(
+            [
+                {"addresses": [{"ip": "192.0.2.1"}, {"ip": "192.0.2.2"}], "ports": [{"port": 80}]},
+                {"addresses": [{"ip": "192.0.2.1"}], "ports": [{"name": "admin", "port": 81, "protocol": "UDP"}]},
+            ],
+            ["- 192.0.2.1 =80/TCP ready", "- 192.0.2.1 admin=81/UDP ready", "- 192.0.2.2 =80/TCP ready"],
+            id="an address in two subsets",
+        ),
+        pytest.param(
+            [
+                {"addresses": [{"ip": "192.0.2.1"}], "ports": [{"name": "http", "port": 80}]},
+                {"addresses": [{"ip": "192.0.2.1"}], "ports": [{"name": "admin", "port": 81}]},
+            ],
+            ["- 192.0.2.1 admin=81/TCP,http=80/TCP ready"],
+            id="subsets of equal addresses",
+        ),
+        pytest.param(
+            [
+                {"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]},
+                {"notReadyAddresses": [{"ip": "192.0.2.1"}, {"ip": "192.0.2.2"}], "ports": [{"port": 80}]},
+            ],
+            ["- 192.0.2.1 =80/TCP", "- 192.0.2.2 =80/TCP"],
+            id="not ready in one of two subsets",
+        ),
+        pytest.param(
+            [
+                {"addresses": [{"ip": "192.0.2.1"}]},
+                {"addresses": [{"ip": "2001:db8:0::1"}], "ports": [{"port": 80, "appProtocol": "http"}]},
+            ],
+            ["- 192.0.2.1 - ready", "- 2001:db8::1 =80/TCP ready"],
+            id="a subset without ports",
+        ),
+    ],
+)
+def test_subsets_of_all_shapes_are_repeated(both: Both, subsets: list[Json], lines: list[str]) -> None:
+    """Whatever the subsets are, slices say the same on both sides."""
+    both.service("db", selector=None)
+    both.do("POST", "endpoints", "", hand_made(*subsets))
+    both.settle(*lines)
+
+
+def test_a_selector_comes_and_goes(both: Both) -> None:
+    """Slices that repeat Endpoints go when the Service selects; those of its pods are repeated when it does no more."""
+    both.service("db", selector=None)
+    both.do("POST", "endpoints", "", hand_made(DB))
+    both.wait(lambda side: len(side.summary()) == 3, "all of the Endpoints")
+    both.pod("web-0", 1, ready=T1)
+    both.edit("services", "db", spec={"selector": {"app": "nginx"}})
+    of_pods = ("- 10.244.0.1 - ready serving", "- fd00:244::1 - ready serving")
+    both.settle(*of_pods)
+    both.edit("services", "db", spec={"selector": None})
+    both.settle(*of_pods, "- 10.244.0.1 - ready")
+
+
+def test_what_others_write_into_slices_of_endpoints_is_mended(both: Both) -> None:
+    """A slice that repeats Endpoints is made right again, whoever changed or deleted it."""
+    both.service("db", selector=None)
+    both.do("POST", "endpoints", "", hand_made({"addresses": [{"ip": "192.0.2.1"}]}))
+    line = "- 192.0.2.1 - ready"
+    both.settle(line)
+    for side in both.sides:
+        side.request("PATCH", "endpointslices", side.slices()[0]["metadata"]["name"], {"endpoints": []})
+    both.settle(line)
+    for side in both.sides:
+        side.request("DELETE", "endpointslices", side.slices()[0]["metadata"]["name"])
+    both.settle(line)
 
 
 def test_more_pods_than_fit_into_a_slice(both: Both) -> None:

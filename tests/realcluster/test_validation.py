@@ -50,7 +50,7 @@ def answer(cluster: RealCluster, namespace: str, row: Row) -> Json:
 
 
 def remove(cluster: RealCluster, path: str) -> None:
-    """Delete the object at once; claims are protected by a finalizer whose controller does not run."""
+    """Delete the object at once; finalizers protect claims and volumes, and their controllers do not run."""
     cluster.request("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0})
-    if "persistentvolumeclaims" in path:
+    if "/persistentvolume" in path:
         cluster.request("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")

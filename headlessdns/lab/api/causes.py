@@ -56,12 +56,14 @@ def not_found(field: str, value: Any) -> Cause:
 
 def too_long(field: str, most_octets: int) -> Cause:
     """The value has too many octets."""
-    return Cause(field, "FieldValueTooLong", f"Too long: may not be more than {most_octets} bytes")
+    octets = "byte" if most_octets == 1 else "bytes"
+    return Cause(field, "FieldValueTooLong", f"Too long: may not be more than {most_octets} {octets}")
 
 
 def too_many(field: str, count: int, most: int) -> Cause:
     """The list has too many items."""
-    return Cause(field, "FieldValueTooMany", f"Too many: {count}: must have at most {most} items")
+    items = "item" if most == 1 else "items"
+    return Cause(field, "FieldValueTooMany", f"Too many: {count}: must have at most {most} {items}")
 
 
 # ---- Forms. Each function returns what is wrong, nothing where all is well.
@@ -205,6 +207,15 @@ _NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 def ip(value: str) -> list[str]:
     """An address of IPv4, whose parts may have leading zeros, or of IPv6."""
     return [] if sloppy_ip(value) is not None else [_NOT_AN_IP]
+
+
+def cidr(value: str) -> list[str]:
+    """A prefix of addresses; the address may have more bits set than the prefix has."""
+    address, _, length = value.partition("/")
+    found = sloppy_ip(address)
+    if found is not None and _matches("[0-9]{1,9}", length) and int(length) <= found.max_prefixlen:
+        return []
+    return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
 
 
 def strict_ip(value: str) -> list[str]:

@@ -51,6 +51,15 @@ def admit(resource: Resource, object: Json) -> None:
     _fill(_part(object, "status"), phase="Pending", qosClass=_qos_class(spec))
 
 
+def admit_again(pod: Json, old: Json) -> None:
+    """Add to *pod* what admission adds when it is written over *old*, in place, after `default`."""
+    spec, before = pod.get("spec"), old.get("spec") or {}
+    if not isinstance(spec, dict):
+        return
+    _fill(spec, **{field: before[field] for field in ("priority", "preemptionPolicy") if field in before})
+    _tolerate(spec)
+
+
 # ---- Empty values and quantities
 
 # Maps of a user's own keys: their values stay, whatever they are; without keys the map goes.
@@ -143,6 +152,7 @@ _EMPTY_IS_SOMETHING = frozenset(
         "sysctls.value",
         "options.value",
         "StatefulSet.spec.serviceName",
+        "StorageClass.reclaimPolicy",
         "containerStatuses.image",
         "containerStatuses.imageID",
         "initContainerStatuses.image",
@@ -384,7 +394,10 @@ def _service(object: Json) -> None:
         _fill(spec, internalTrafficPolicy="Cluster")
     if kind == "LoadBalancer":
         _fill(spec, allocateLoadBalancerNodePorts=True)
-    _part(_part(object, "status"), "loadBalancer")
+    balancer = _part(_part(object, "status"), "loadBalancer")
+    for way in _each(balancer, "ingress") if kind == "LoadBalancer" else ():
+        if way.get("ip"):
+            _fill(way, ipMode="VIP")
 
 
 def _endpoint_slice(object: Json) -> None:

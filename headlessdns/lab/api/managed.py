@@ -289,17 +289,18 @@ def conflict_status(conflicts: list[Conflict]) -> Json:
 
 def _check(applied: Json, resource: Resource, shapes: Shapes) -> None:
     version, kind = applied.get("apiVersion") or "/", applied.get("kind") or ""
+    shown = version if "/" in version else f"/{version}"
     if (version, kind) != (resource.group_version, resource.kind):
-        shown = version if "/" in version else f"/{version}"
         raise PatchError(400, "BadRequest", f"invalid object type: {shown}, Kind={kind}")
     metadata = applied.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise PatchError(400, "BadRequest", "metadata.managedFields must be nil")
-    double = next(_doubles(applied, shapes, (), ()), None)
-    if double is not None:
+    doubles = list(_doubles(applied, shapes, (), ()))
+    if doubles:
+        why = doubles[0] if len(doubles) == 1 else "\n  ".join(("errors:", *doubles))
         owner = metadata if isinstance(metadata, dict) else {}
-        what = f"{owner.get('namespace', '')}/{owner.get('name', '')}; {version}, Kind={kind}"
-        raise PatchError(500, "", f"failed to create typed patch object ({what}): {double}")
+        what = f"{owner.get('namespace', '')}/{owner.get('name', '')}; {shown}, Kind={kind}"
+        raise PatchError(500, "", f"failed to create typed patch object ({what}): {why}")
 
 
 def _doubles(value: Any, shapes: Shapes, names: Fields, path: Path) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What the API server refuses of pods and of their templates. Pure.
 
 Source: the validation of pods in Kubernetes 1.36, as far as a lab goes: containers, images, names, ports, environment,
-probes, volumes and their mounts, the policies, and what of a pod may change.
+probes, volumes and their mounts, requests and limits, the policies, and what of a pod may change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from headlessdns.lab.api import causes
+from headlessdns.lab.api import causes, resourcerules
 from headlessdns.lab.api.kinds import Json
 from headlessdns.lab.api.status import Fault as Cause
 
@@ -182,9 +182,36 @@ def _volume(volume: Json, field: str) -> Iterator[Cause]:
     secret = volume.get("secret")
     if isinstance(secret, dict) and not secret.get("secretName"):
         yield causes.required(f"{field}.secret.secretName")
-    path = volume.get("hostPath")
-    if isinstance(path, dict) and not path.get("path"):
-        yield causes.required(f"{field}.hostPath.path")
+    if isinstance(volume.get("hostPath"), dict):
+        yield from host_path(volume["hostPath"], f"{field}.hostPath")
+
+
+_HOST_PATH_TYPES = (
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+)
+
+
+def host_path(found: Json, field: str) -> Iterator[Cause]:
+    """Return what is wrong with a path on a node as the source of a volume."""
+    if not found.get("path"):
+        yield causes.required(f"{field}.path")
+        return
+    yield from no_steps_back(found["path"], f"{field}.path")
+    if found.get("type") is not None and found["type"] not in _HOST_PATH_TYPES:
+        yield causes.unsupported(f"{field}.type", found["type"], _HOST_PATH_TYPES)
+
+
+def no_steps_back(path: str, field: str) -> Iterator[Cause]:
+    """Return whether *path* leads back."""
+    if ".." in path.split("/"):
+        yield causes.invalid(field, path, "must not contain '..'")
 
 
 def _containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
@@ -235,6 +262,7 @@ def _container(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause
     yield from _mounts(container, f"{field}.volumeMounts", volumes)
     yield from _devices(container, f"{field}.volumeDevices", volumes)
     yield from _word(container, field, "imagePullPolicy", _PULL_POLICIES)
+    yield from resourcerules.requirements(container.get("resources") or {}, f"{field}.resources")
 
 
 def _ports(container: Json, field: str) -> Iterator[Cause]:

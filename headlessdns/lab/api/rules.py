@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from headlessdns.lab.api import crd, deleting, managed, notices, services, typed, unknown, validation
+from headlessdns.lab.api import crd, deleting, managed, notices, schemarules, services, typed, unknown, validation
 from headlessdns.lab.api.checks import check_patched, check_readable, check_type, other_name, unreadable_patch
 from headlessdns.lab.api.forms import (
     FIRST_STATUS,
@@ -87,9 +87,9 @@ class Rules:
         self.notices: list[str] = []
         self._clock = clock
         self._rng = rng
-        self._addresses = services.Addresses()
+        self._given = services.Given()
         for entry in store.entries(SERVICES):
-            self._take_addresses(entry.object)
+            self._given.take(entry.object)
         for entry in store.entries(DEFINITIONS):
             registry.define(entry.name, crd.served(entry.object))
 
@@ -136,11 +136,13 @@ class Rules:
             if attempt == attempts - 1:
                 self._check_namespace(resource, namespace, metadata)
                 self._prepare_new(resource, object)  # what is invalid is told before what is taken
+                self._settle_service(resource, object, None, options)
                 raise already_exists(resource, metadata["name"])
         self._check_namespace(resource, namespace, metadata)
         self._prepare_new(resource, object)
         if not is_applied:
             self._track(resource, None, object, options, "")
+        self._settle_service(resource, object, None, options)
         validation.admit(resource, object)
         strip_empty(metadata)
         write_null_times(resource, object)
@@ -181,7 +183,8 @@ class Rules:
                 finalizers.append(PROTECTION[name])
         elif name == DEFINITIONS:
             crd.settle(object, timestamp(self.now))
-        self._validate(resource, object, None)
+        if name != SERVICES:
+            self._validate(resource, object, None)
 
     def _check_fields(self, resource: Resource, object: Json, options: Options, patch: Patch | None = None) -> None:
         """Drop fields that the kind does not have, and tell it or refuse the object, as the request wants it."""
@@ -297,6 +300,8 @@ class Rules:
         metadata = object["metadata"]
         if not is_applied:
             self._track(resource, old, object, options, subresource)
+        if not subresource:
+            self._settle_service(resource, object, old, options)
         strip_empty(metadata)
         write_null_times(resource, object)
         if not subresource:
@@ -316,7 +321,7 @@ class Rules:
             entry = self.store.delete(
                 resource.qualified, previous.namespace, previous.name, last=object, expected=previous.version
             )
-            self.after_removal(resource, object)
+            self.after_removal(resource, previous.object)
             return entry
         entry = self.store.update(resource.qualified, object, expected=previous.version)
         self._after_write(resource, object, previous)
@@ -372,7 +377,12 @@ class Rules:
             labels["kubernetes.io/metadata.name"] = object["metadata"]["name"]
         elif resource.qualified == DEFINITIONS:
             crd.settle(object, timestamp(self.now))
-        self._validate(resource, object, old)
+        elif resource.qualified == SECRETS:
+            fold_string_data(object)
+        elif resource.qualified == PODS:
+            validation.admit_again(object, old)
+        if resource.qualified != SERVICES:
+            self._validate(resource, object, old)
 
     def _prepare_status(self, resource: Resource, object: Json, old: Json) -> None:
         custom = self.registry.custom(resource)
@@ -395,7 +405,7 @@ class Rules:
                 copy_field(object, old, field)
         copy_field(object["metadata"], old["metadata"], "ownerReferences")
         validation.default(resource, object)
-        self._validate(resource, object, old, "status")
+        self._validate(resource, object, old)
 
     def _prepare_custom(self, custom: Custom, object: Json, old: Json | None, *, is_status: bool = False) -> None:
         object["apiVersion"] = f"{custom.resource.group}/{custom.storage_version}"
@@ -403,24 +413,23 @@ class Rules:
             object.pop("status", None)
         crd.prune(custom.schema, object)
         crd.default(custom.schema, object)
-        of_schema = [*crd.validate(custom.schema, object), *crd.scale_faults(custom.scale_paths, object)]
-        if is_status:
-            # Paths in these messages begin at the part that is written.
-            of_schema = [one._replace(message=one.message.replace(": status.", ": ", 1)) for one in of_schema]
+        of_schema = crd.faults(custom.schema, custom.scale_paths, object, old, is_status=is_status)
+        if why := schemarules.unreadable(of_schema):
+            kind = custom.resource.kind
+            raise bad_request(f'{kind} in version "{custom.resource.version}" cannot be handled as a {kind}: {why}')
         faults = validation.validate(custom.resource, object, old, of_schema=of_schema)
         if faults:
             raise invalid(custom.resource, object["metadata"].get("name") or "", _faults(faults))
 
-    def _validate(self, resource: Resource, object: Json, old: Json | None, subresource: str = "") -> None:
-        is_service = resource.qualified == SERVICES and not subresource
-        if is_service and old is not None:
-            services.keep(object, old)
-        faults = _faults(validation.validate(resource, object, old))
-        if is_service and not faults:
-            faults = services.settle(object, old, self._addresses)
-        if faults:
-            metadata = object["metadata"]
-            raise invalid(resource, metadata.get("name") or metadata.get("generateName") or "", faults)
+    def _validate(self, resource: Resource, object: Json, old: Json | None) -> None:
+        _refuse(resource, object, _faults(validation.validate(resource, object, old)))
+
+    def _settle_service(self, resource: Resource, object: Json, old: Json | None, options: Options) -> None:
+        """Give a Service what it is given and validate it; no manager owns what it is given: `_track` comes before."""
+        if resource.qualified == SERVICES:
+            _refuse(resource, object, services.settle(object, old, self._given, is_dry=options.dry_run))
+            self._validate(resource, object, old)
+            services.finish(object)
 
     # Patch
 
@@ -531,21 +540,17 @@ class Rules:
     def _after_write(self, resource: Resource, object: Json, previous: Entry | None) -> None:
         if resource.qualified == SERVICES:
             if previous is not None:
-                self._addresses.give_back(previous.object["spec"].get("clusterIPs") or ())
-            self._take_addresses(object)
+                self._given.give_back(previous.object)
+            self._given.take(object)
         elif resource.qualified == DEFINITIONS:
             self.registry.define(object["metadata"]["name"], crd.served(object))
 
     def after_removal(self, resource: Resource, object: Json) -> None:
         """Give back what the removed *object* had."""
         if resource.qualified == SERVICES:
-            self._addresses.give_back((object.get("spec") or {}).get("clusterIPs") or ())
+            self._given.give_back(object)
         elif resource.qualified == DEFINITIONS:
             self.registry.define(object["metadata"]["name"], [])
-
-    def _take_addresses(self, service: Json) -> None:
-        metadata = service["metadata"]
-        self._addresses.take(service["spec"].get("clusterIPs") or (), f"{metadata['namespace']}/{metadata['name']}")
 
     def _track(self, resource: Resource, old: Json | None, object: Json, options: Options, subresource: str) -> None:
         """Write down who set which field."""
@@ -582,6 +587,12 @@ _SYSTEM_FIELDS = (
     "generateName",
     "selfLink",
 )
+
+
+def _refuse(resource: Resource, object: Json, faults: list[Fault]) -> None:
+    if faults:
+        metadata = object["metadata"]
+        raise invalid(resource, metadata.get("name") or metadata.get("generateName") or "", faults)
 
 
 def _faults(causes: list[Any]) -> list[Fault]:

@@ -131,7 +131,8 @@ def invalid(resource: Resource, name: str, faults: Iterable[Fault], *, kind: str
     """Fields of the object are wrong; *kind* is the one of the body where it is not the resource's."""
     kind = kind or resource.kind
     faults = list(faults)
-    lines = [f"{fault.field}: {fault.message}" if fault.field else fault.message for fault in faults]
+    # What two checks say is a cause each, and stands in the message once.
+    lines = list(dict.fromkeys(f"{one.field}: {one.message}" if one.field else one.message for one in faults))
     text = lines[0] if len(lines) == _ONE_CAUSE else f"[{', '.join(lines)}]"
     owner = f"{kind}.{resource.group}" if resource.group else kind
     causes = [{"reason": one.reason, "message": one.message, "field": one.field} for one in faults]
@@ -154,3 +155,8 @@ def too_large_version(wanted: int, present: int) -> ApiError:
 def unauthorized() -> ApiError:
     """Nobody known."""
     return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def internal_error(why: str) -> ApiError:
+    """The API cannot do what it should."""
+    return ApiError(500, "InternalError", f"Internal error occurred: {why}", {"causes": [{"message": why}]})

@@ -117,7 +117,8 @@ def patch_scale(
             raise ApiError(500, "", why)
         patched = live | {"spec": change.get("spec") or {}}
     else:
-        patched = apply_patch(content_type, live, change, SCALE)
+        # Of a custom resource a scale takes the patches that this one takes.
+        patched = apply_patch(content_type, live, change, resource if rules.registry.custom(resource) else SCALE)
         check_patched(SCALE, patched, content_type, change)
     return set_scale(rules, resource, namespace, name, patched, options)
 

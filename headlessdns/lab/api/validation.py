@@ -15,15 +15,15 @@ from functools import lru_cache
 from typing import Any
 
 from headlessdns.controller.quantities import parse
-from headlessdns.lab.api import causes, definitions, podrules
-from headlessdns.lab.api.defaults import admit, default
+from headlessdns.lab.api import causes, configrules, definitions, podrules, storagerules
+from headlessdns.lab.api.defaults import admit, admit_again, default
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.ordinalsets import ordinal_set
 from headlessdns.lab.api.podrules import annotation_causes, items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.status import Fault as Cause
 from headlessdns.lab.api.status import invalid
 
-__all__ = ["Cause", "admit", "default", "status_of_invalid", "validate"]
+__all__ = ["Cause", "admit", "admit_again", "default", "status_of_invalid", "validate"]
 
 _Rules = Iterator[Cause]
 
@@ -50,9 +50,7 @@ def validate(resource: Resource, new: Json, old: Json | None, of_schema: Iterabl
 
 def status_of_invalid(resource: Resource, name: str, found: list[Cause]) -> Json:
     """Return the Status of an object that is refused: 422, every cause in one message."""
-    document = invalid(resource, name, found).document()
-    # What two checks say is a cause each, and stands in the message once.
-    return document | {"message": str(invalid(resource, name, dict.fromkeys(found)))}
+    return invalid(resource, name, found).document()
 
 
 # ---- Metadata
@@ -288,18 +286,23 @@ def _max_unavailable(value: Any, field: str) -> _Rules:
     """Return what is wrong with maxUnavailable, which API servers drop whose gate for it is off."""
     if value is None:
         return
-    if isinstance(value, str):
-        wrong = causes.percent(value)
-        yield from (causes.invalid(field, value, each) for each in wrong)
-        count = 0 if wrong else int(value[:-1][-18:])
-        if count > 100:
-            yield causes.invalid(field, value, "must not be greater than 100%")
-    else:
-        count = value
-        if count < 0:
-            yield causes.invalid(field, value, causes.NOT_NEGATIVE)
-    if count == 0:
+    yield from _number_or_percent(value, field)
+    if (_percentage(value) if isinstance(value, str) else value) == 0:
         yield causes.invalid(field, value, "cannot be 0")
+
+
+def _number_or_percent(value: int | str, field: str) -> _Rules:
+    """Return what keeps *value* from being a number that is not negative, or a percentage of 100% at most."""
+    if isinstance(value, str):
+        yield from (causes.invalid(field, value, wrong) for wrong in causes.percent(value))
+        if _percentage(value) > 100:
+            yield causes.invalid(field, value, "must not be greater than 100%")
+    elif value < 0:
+        yield causes.invalid(field, value, causes.NOT_NEGATIVE)
+
+
+def _percentage(text: str) -> int:
+    return 0 if causes.percent(text) else int(text[:-1][-18:])
 
 
 def _set_template(spec: Json, field: str, claims: list[Json], skips_template: bool) -> _Rules:
@@ -391,15 +394,14 @@ def _is_headless(service: Json) -> bool:
 
 
 def _cluster_ips(service: Json) -> list[str]:
-    """Return the cluster IPs, the single field counted where the list is not there yet."""
-    spec = service.get("spec") or {}
-    return list(spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else []))
+    return list((service.get("spec") or {}).get("clusterIPs") or ())
 
 
 def _service(new: Json, old: Json | None) -> _Rules:
     spec = new.get("spec") or {}
     if old is not None:
         yield from _service_change(new, old)
+    yield from _topology(new["metadata"].get("annotations") or {})
     headless = _is_headless(new)
     kind = spec.get("type")
     ports = items(spec, "ports")
@@ -411,14 +413,25 @@ def _service(new: Json, old: Json | None) -> _Rules:
         yield from _service_port(port, f"spec.ports[{index}]", len(ports) > 1, seen)
     yield from label_causes(spec.get("selector"), "spec.selector")
     yield from _affinity(spec)
-    if kind != "ExternalName":
-        yield from _addresses(spec, _cluster_ips(new), headless)
+    yield from address_causes(spec)
     for index, address in enumerate(spec.get("externalIPs") or []):
         yield from _endpoint_ip(address, f"spec.externalIPs[{index}]")
     if kind not in _SERVICE_TYPES:
         yield causes.unsupported("spec.type", kind, _SERVICE_TYPES)
     yield from _double_ports(ports, kind)
+    yield from _source_ranges(spec, new["metadata"].get("annotations") or {})
     yield from _policies(spec, kind)
+    yield from _balancer_status(new)
+
+
+_HINTS, _TOPOLOGY = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+
+
+def _topology(annotations: Json) -> _Rules:
+    hints, mode = annotations.get(_HINTS), annotations.get(_TOPOLOGY)
+    if hints is not None and mode is not None and hints != mode:
+        wrong = f"must match annotations[{_HINTS}] when both are specified"
+        yield causes.invalid(f"metadata.annotations[{_TOPOLOGY}]", mode, wrong)
 
 
 def _service_type(spec: Json, headless: bool) -> _Rules:
@@ -428,7 +441,7 @@ def _service_type(spec: Json, headless: bool) -> _Rules:
     if kind != "ExternalName":
         return
     for field in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-        if spec.get(field) or (field == "clusterIPs" and spec.get("clusterIP")):
+        if spec.get(field):
             yield causes.forbidden(f"spec.{field}", "may not be set for ExternalName services")
     name = (spec.get("externalName") or "").removesuffix(".")
     if name:
@@ -467,10 +480,16 @@ def _affinity(spec: Json) -> _Rules:
             yield causes.invalid(where, timeout, "must be greater than 0 and less than 86400")
 
 
-def _addresses(spec: Json, cluster_ips: list[str], headless: bool) -> _Rules:
+def address_causes(spec: Json) -> _Rules:
+    """Yield why the cluster IPs and IP families in the *spec* of a Service are no good."""
+    if spec.get("type") == "ExternalName":
+        return
+    cluster_ips = _cluster_ips({"spec": spec})
     first = spec.get("clusterIP") or ""
     where = "spec.clusterIPs"
-    if first and cluster_ips[0] != first:
+    if first and not cluster_ips:
+        yield causes.required(where)
+    elif first and cluster_ips[0] != first:
         yield causes.invalid(where, cluster_ips, "first value must match `clusterIP`")
     elif not first and cluster_ips:
         yield causes.invalid(where, cluster_ips, "must be empty when `clusterIP` is not specified")
@@ -487,7 +506,7 @@ def _addresses(spec: Json, cluster_ips: list[str], headless: bool) -> _Rules:
     yield from bad
     if len(cluster_ips) > 2:
         yield causes.invalid(where, cluster_ips, "may only hold up to 2 values")
-    if bad or headless:
+    if bad or cluster_ips == ["None"]:
         return
     parsed = [causes.sloppy_ip(address) for address in cluster_ips]
     versions = [found.version for found in parsed if found is not None]
@@ -561,24 +580,26 @@ def _double_ports(ports: list[Json], kind: Any) -> _Rules:
         seen.add(key)
 
 
+def is_external(spec: Json) -> bool:
+    """Tell whether a Service with this *spec* is reached from outside of the cluster."""
+    kind = spec.get("type")
+    return kind in {"LoadBalancer", "NodePort"} or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+_ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
+
+
 def _policies(spec: Json, kind: Any) -> _Rules:
-    if spec.get("loadBalancerSourceRanges") and kind != "LoadBalancer":
-        yield causes.forbidden("spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
     if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
-        where = "spec.allocateLoadBalancerNodePorts"
-        yield causes.forbidden(where, "may only be used when `type` is 'LoadBalancer'")
-    if spec.get("loadBalancerClass") is not None and kind != "LoadBalancer":
-        yield causes.forbidden("spec.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'")
+        yield causes.forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED)
+    yield from _balancer_class(spec)
     external = spec.get("externalTrafficPolicy")
-    is_external = kind in {"LoadBalancer", "NodePort"} or (kind == "ClusterIP" and spec.get("externalIPs"))
-    if external and not is_external:
+    if external and not is_external(spec):
         wrong = "may only be set for externally-accessible services"
         yield causes.invalid("spec.externalTrafficPolicy", external, wrong)
-    elif is_external and external not in _POLICIES:
+    elif is_external(spec) and external not in _POLICIES:
         yield causes.unsupported("spec.externalTrafficPolicy", external, _POLICIES)
-    if spec.get("healthCheckNodePort") and not (kind == "LoadBalancer" and external == "Local"):
-        wrong = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        yield causes.invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], wrong)
+    yield from _health_check(spec.get("healthCheckNodePort", 0), kind == "LoadBalancer" and external == "Local")
     internal = spec.get("internalTrafficPolicy")
     if internal is not None and internal not in _POLICIES:
         yield causes.unsupported("spec.internalTrafficPolicy", internal, _POLICIES)
@@ -587,7 +608,84 @@ def _policies(spec: Json, kind: Any) -> _Rules:
         yield causes.unsupported("spec.trafficDistribution", distribution, _DISTRIBUTIONS)
 
 
+def _balancer_class(spec: Json) -> _Rules:
+    name = spec.get("loadBalancerClass")
+    if name is not None and spec.get("type") != "LoadBalancer":
+        yield causes.forbidden("spec.loadBalancerClass", _ONLY_BALANCED)
+    elif name is not None:
+        yield from (causes.invalid("spec.loadBalancerClass", name, wrong) for wrong in causes.qualified_name(name))
+
+
+def _health_check(port: int, is_needed: bool) -> _Rules:
+    where = "spec.healthCheckNodePort"
+    if port and not is_needed:
+        wrong = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        yield causes.invalid(where, port, wrong)
+    elif is_needed and not port:
+        yield causes.required(where)
+    elif is_needed:
+        yield from (causes.invalid(where, port, wrong) for wrong in causes.port_number(port))
+
+
+_SOURCES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+
+
+def _source_ranges(spec: Json, annotations: Json) -> _Rules:
+    """Source ranges stand in a list or in an annotation."""
+    ranges, text = spec.get("loadBalancerSourceRanges"), annotations.get(_SOURCES)
+    if ranges:
+        where = "spec.LoadBalancerSourceRanges"
+        named = [(f"{where}[{index}]", each) for index, each in enumerate(ranges)]
+    elif text is not None:
+        where = f"metadata.annotations[{_SOURCES}]"
+        named = [(where, each) for each in text.split(",")] if text.strip() else []
+    else:
+        return
+    if spec.get("type") != "LoadBalancer":
+        yield causes.forbidden(where, _ONLY_BALANCED)
+    for field, each in named:
+        yield from (causes.invalid(field, each.strip(), wrong) for wrong in causes.cidr(each.strip()))
+
+
+def _balancer_status(new: Json) -> _Rules:
+    where = "status.loadBalancer.ingress"
+    ways = items((new.get("status") or {}).get("loadBalancer") or {}, "ingress")
+    if ways and (new.get("spec") or {}).get("type") != "LoadBalancer":
+        yield causes.forbidden(where, "may only be used when `spec.type` is 'LoadBalancer'")
+        return
+    for index, way in enumerate(ways):
+        yield from _way_in(way, f"{where}[{index}]")
+
+
+def _way_in(way: Json, where: str) -> _Rules:
+    address, name, mode = way.get("ip") or "", way.get("hostname") or "", way.get("ipMode")
+    if address:
+        yield from (causes.invalid(f"{where}.ip", address, wrong) for wrong in causes.ip(address))
+    if mode is not None and not address:
+        yield causes.forbidden(f"{where}.ipMode", "may not be specified when `ip` is not set")
+    elif mode is not None and mode not in {"Proxy", "VIP"}:
+        yield causes.unsupported(f"{where}.ipMode", mode, ("Proxy", "VIP"))
+    elif mode is None and address:
+        yield causes.required(f"{where}.ipMode", "must be specified when `ip` is set")
+    if name:
+        yield from subdomain_form(name, f"{where}.hostname")
+        if causes.sloppy_ip(name):
+            yield causes.invalid(f"{where}.hostname", name, "must be a DNS name, not an IP address")
+
+
 def _service_change(new: Json, old: Json) -> _Rules:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    yield from _address_change(new, old)
+    is_balanced = spec.get("type") == before.get("type") == "LoadBalancer"
+    if is_balanced and spec.get("loadBalancerClass") != before.get("loadBalancerClass"):
+        yield causes.invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), _ONCE)
+    yield from _balancer_class(spec)
+    is_local = spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy") == "Local"
+    if is_balanced and is_local and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+        yield causes.forbidden("spec.healthCheckNodePort", causes.IMMUTABLE)
+
+
+def _address_change(new: Json, old: Json) -> _Rules:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     if "ExternalName" in {spec.get("type"), before.get("type")}:
         return
@@ -785,10 +883,8 @@ def _hints(hints: Json, field: str) -> _Rules:
             yield from (causes.invalid(here, value, wrong) for wrong in check(value))
 
 
-# ---- Claims and volumes
+# ---- Claims
 
-_ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-_VOLUME_MODES = ("Block", "Filesystem")
 _CLAIM_IMMUTABLE = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"
 )
@@ -800,12 +896,7 @@ def _claim_spec(spec: Json, field: str) -> _Rules:
         yield causes.required(f"{field}.accessModes", "at least 1 access mode is required")
     if isinstance(spec.get("selector"), dict):
         yield from _selector(spec["selector"], f"{field}.selector")
-    for mode in modes:
-        if mode not in _ACCESS_MODES:
-            yield causes.unsupported(f"{field}.accessModes", mode, _ACCESS_MODES)
-    if "ReadWriteOncePod" in modes and len(set(modes) & set(_ACCESS_MODES)) > 1:
-        wrong = "may not use ReadWriteOncePod with other access modes"
-        yield causes.forbidden(f"{field}.accessModes", wrong)
+    yield from storagerules.access_modes(modes, f"{field}.accessModes")
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     number, where = parse(storage), f"{field}.resources[storage]"
     if number is None:
@@ -814,8 +905,8 @@ def _claim_spec(spec: Json, field: str) -> _Rules:
         yield causes.invalid(where, str(storage), "must be greater than zero")
     if spec.get("storageClassName"):
         yield from subdomain_form(spec["storageClassName"], f"{field}.storageClassName")
-    if spec.get("volumeMode") is not None and spec["volumeMode"] not in _VOLUME_MODES:
-        yield causes.unsupported(f"{field}.volumeMode", spec["volumeMode"], _VOLUME_MODES)
+    if spec.get("volumeMode") is not None and spec["volumeMode"] not in storagerules.VOLUME_MODES:
+        yield causes.unsupported(f"{field}.volumeMode", spec["volumeMode"], storagerules.VOLUME_MODES)
 
 
 def _claim(new: Json, old: Json | None) -> _Rules:
@@ -840,14 +931,6 @@ def _claim(new: Json, old: Json | None) -> _Rules:
         yield causes.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
     if spec.get("volumeMode") != before.get("volumeMode"):
         yield causes.invalid("volumeMode", spec.get("volumeMode"), causes.IMMUTABLE)
-
-
-def _volume(new: Json, old: Json | None) -> _Rules:
-    spec = new.get("spec") or {}
-    if not spec.get("accessModes"):
-        yield causes.required("spec.accessModes")
-    if not spec.get("capacity"):
-        yield causes.required("spec.capacity")
 
 
 # ---- Others
@@ -886,57 +969,28 @@ def _workload(new: Json, old: Json | None) -> _Rules:
         yield causes.invalid("spec.selector", _shown_selector(selector or {}), causes.IMMUTABLE)
 
 
-def _config_map(new: Json, old: Json | None) -> _Rules:
-    yield from _kept(new, old, ("data", "binaryData"))
-    for field in ("data", "binaryData"):
-        for key in new.get(field) or {}:
-            yield from (causes.invalid(f"{field}[{key}]", key, wrong) for wrong in causes.config_key(key))
-
-
-def _secret(new: Json, old: Json | None) -> _Rules:
-    if old is not None and new.get("type") != old.get("type"):
-        yield causes.invalid("type", new.get("type"), causes.IMMUTABLE)
-    yield from _kept(new, old, ("data",))
-    for key in new.get("data") or {}:
-        yield from (causes.invalid(f"data[{key}]", key, wrong) for wrong in causes.config_key(key))
-
-
-def _kept(new: Json, old: Json | None, fields: tuple[str, ...]) -> _Rules:
-    if old is None or not old.get("immutable"):
-        return
-    for field in ("immutable", *fields):
-        if new.get(field) != old.get(field):
-            yield causes.forbidden(field, "field is immutable when `immutable` is set")
-
-
-def _storage_class(new: Json, old: Json | None) -> _Rules:
-    if old is None:
-        if not new.get("provisioner"):
-            yield causes.required("provisioner")
-        return
-    for field, shown in (("parameters", "parameters"), ("provisioner", "provisioner")):
-        if new.get(field) != old.get(field):
-            yield causes.forbidden(shown, f"updates to {shown} are forbidden.")
+_EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 
 
 def _budget(new: Json, old: Json | None) -> _Rules:
     spec = new.get("spec") or {}
     both = [spec.get("minAvailable"), spec.get("maxUnavailable")]
-    for field, value in zip(("minAvailable", "maxUnavailable"), both, strict=True):
-        if isinstance(value, int) and value < 0:
-            yield causes.invalid(f"spec.{field}", value, causes.NOT_NEGATIVE)
-        elif isinstance(value, str):
-            yield from (causes.invalid(f"spec.{field}", value, wrong) for wrong in causes.percent(value))
+    policy = spec.get("unhealthyPodEvictionPolicy")
     if None not in both:
         shown = {
             "MinAvailable": both[0],
-            "Selector": spec.get("selector"),
+            "Selector": _shown_selector(spec["selector"]) if spec.get("selector") is not None else None,
             "MaxUnavailable": both[1],
-            "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+            "UnhealthyPodEvictionPolicy": policy,
         }
         yield causes.invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set")
+    for field, value in zip(("minAvailable", "maxUnavailable"), both, strict=True):
+        if value is not None:
+            yield from _number_or_percent(value, f"spec.{field}")
     if isinstance(spec.get("selector"), dict):
         yield from _selector(spec["selector"], "spec.selector")
+    if policy is not None and policy not in _EVICTION_POLICIES:
+        yield causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, _EVICTION_POLICIES)
     status = new.get("status") or {}
     if old is not None and status != old.get("status"):
         yield from _not_negative(status, "status", *_COUNTS_OF_BUDGETS)
@@ -976,11 +1030,11 @@ _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {
     ("", "Endpoints"): _endpoints,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("", "PersistentVolumeClaim"): _claim,
-    ("", "PersistentVolume"): _volume,
+    ("", "PersistentVolume"): storagerules.volume,
     ("", "Pod"): _pod,
-    ("", "ConfigMap"): _config_map,
-    ("", "Secret"): _secret,
-    ("storage.k8s.io", "StorageClass"): _storage_class,
+    ("", "ConfigMap"): configrules.config_map,
+    ("", "Secret"): configrules.secret,
+    ("storage.k8s.io", "StorageClass"): storagerules.storage_class,
     ("policy", "PodDisruptionBudget"): _budget,
     ("coordination.k8s.io", "Lease"): _lease,
     ("", "Event"): _event,

@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from tests.lab.api.patch_rows import FULL, JSON_PATCH, MERGE_PATCH, STRATEGIC, container, operations, template
-from tests.lab.api.validation_rows import HEADLESS, ORDINAL_SET, POD, SET, Json, merged, thing
+from tests.lab.api.validation_rows import HEADLESS, ORDINAL_SET, POD, SERVICE, SET, Json, merged, thing
 
 CREATE = "create"
 APPLY = "application/apply-patch+yaml"
@@ -53,6 +53,7 @@ ANNOTATED = merged(CLIENT_SIDE, {"metadata": {"annotations": {LAST_APPLIED: json
 SIDE = {"name": "side", "image": "busybox:1"}
 OTHER_IMAGE = container(image="nginx:2")
 LABELLED = merged(SET, {"metadata": {"labels": {"a": "1"}}})
+NODE_SERVICE = merged(SERVICE, {"spec": {"type": "NodePort"}})
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": "0001"}
 
 TALKS: tuple[Talk, ...] = (
@@ -229,6 +230,29 @@ TALKS: tuple[Talk, ...] = (
                 merged(only(HEADLESS), {"spec": {"ports": [{"port": 81, "name": "b"}, {"port": 80, "name": "a"}]}}),
             ),
             apply("two", only(HEADLESS)),
+        ),
+    ),
+    Talk(
+        "what a service is given has no manager",
+        (
+            Step(CREATE, "maker", NODE_SERVICE),
+            apply("one", merged(only(NODE_SERVICE), {"spec": {"ports": [{"port": 80, "nodePort": 30071}]}})),
+            Step(STRATEGIC, "editor", {"spec": {"type": "ClusterIP"}}),
+            Step(STRATEGIC, "editor", {"spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}),
+            apply("one", merged(only(NODE_SERVICE), {"spec": {"ports": [{"port": 80}]}})),
+            Step(MERGE_PATCH, "maker", {"spec": {"type": "ExternalName", "externalName": "a.b"}}),
+            apply("one", only(NODE_SERVICE, spec={"type": "NodePort", "ports": [{"port": 80}]})),
+            apply("one", only(NODE_SERVICE, spec={"type": "NodePort", "ports": [{"port": 80}]}), force=True),
+        ),
+    ),
+    Talk(
+        "an applied service of both families",
+        (
+            apply("one", merged(NODE_SERVICE, {"spec": {"ipFamilyPolicy": "PreferDualStack"}})),
+            apply("one", NODE_SERVICE),
+            apply("one", only(NODE_SERVICE, spec={"ports": [{"port": 80}]})),
+            apply("two", only(NODE_SERVICE, spec={"clusterIP": "None", "ports": [{"port": 80}]})),
+            apply("two", only(NODE_SERVICE, spec={"ports": [{"port": 81, "name": "b"}, {"port": 80, "name": "a"}]})),
         ),
     ),
     Talk(

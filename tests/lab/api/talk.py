@@ -191,6 +191,8 @@ _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _AGE = re.compile(r"\d{1,2}s")
 _ADDRESS = re.compile(r"10\.96\.\d+\.\d+|fd00:96::[0-9a-f:]+")
+_NODE_PORTS = range(30_086, 32_768)  # those that are given out; smaller ones are asked for
+_SHOWN_NODE_PORT = re.compile(r":3[0-2]\d{3}/")
 _DROPPED = ("managedFields",)
 _VERSIONS = ("resourceVersion", "continue")
 
@@ -202,12 +204,16 @@ def normal(value: Json) -> Json:
         for key in _VERSIONS:
             if made.get(key):
                 made[key] = f"<{key}>"
+        for key in ("nodePort", "healthCheckNodePort"):
+            if made.get(key) in _NODE_PORTS:
+                made[key] = "<node port>"
         return made
     if isinstance(value, list):
         return [normal(inner) for inner in value]
     if isinstance(value, str):
         if _AGE.fullmatch(value):
             return "<age>"
+        value = _SHOWN_NODE_PORT.sub(":<node port>/", value)
         text = _ADDRESS.sub("<address>", _TIME.sub("<time>", _UID.sub("<uid>", value)))
         return re.sub(r"(\w-)[bcdf-hj-np-tv-z2-9]{5}\b", r"\1<random>", text)
     return value

@@ -14,6 +14,7 @@ import yaml
 from headlessdns.lab.api.kinds import RESOURCES
 from headlessdns.lab.api.messages import Answer, Request
 from headlessdns.lab.api.server import Api
+from tests.lab.api.custom_rows import FORMATS, SAMPLES
 
 Json = Any
 
@@ -94,12 +95,30 @@ BODIES: dict[str, Json] = {
     "Endpoints": {"subsets": [{"addresses": [{"ip": "192.0.2.1", "hostname": "a"}], "ports": [{"port": 80}]}]},
     "Pod": {"spec": POD, "status": {"phase": "Running", "podIP": "192.0.2.1", "conditions": CONDITIONS}},
     "PersistentVolume": {
-        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/a"}},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "csi": {"driver": "a", "volumeHandle": "b", "nodePublishSecretRef": {"name": "a", "namespace": "b"}},
+            "nodeAffinity": {
+                "required": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}],
+                            "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}],
+                        }
+                    ]
+                }
+            },
+        },
         "status": {"phase": "Available"},
     },
     "PersistentVolumeClaim": {"spec": CLAIM, "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}},
     "ConfigMap": {"data": {"a": "b"}, "binaryData": {"b": "Yg=="}, "immutable": False},
-    "Secret": {"data": {"a": "Yg=="}, "stringData": {"b": "c"}, "type": "Opaque"},
+    "Secret": {
+        "data": {".dockerconfigjson": "e30="},
+        "stringData": {"b": "c"},
+        "type": "kubernetes.io/dockerconfigjson",
+    },
     "ServiceAccount": {"secrets": [{"name": "a"}], "automountServiceAccountToken": True},
     "Event": {
         "involvedObject": {"kind": "Pod", "namespace": "default", "name": "a"},
@@ -152,7 +171,12 @@ BODIES: dict[str, Json] = {
         ],
         "ports": [{"name": "a", "port": 80, "protocol": "TCP"}],
     },
-    "StorageClass": {"provisioner": "a/b", "parameters": {"a": "b"}, "allowedTopologies": [{}], "mountOptions": ["a"]},
+    "StorageClass": {
+        "provisioner": "a/b",
+        "parameters": {"a": "b"},
+        "allowedTopologies": [{"matchLabelExpressions": [{"key": "a", "values": ["b"]}]}],
+        "mountOptions": ["a"],
+    },
     "PodDisruptionBudget": {
         "spec": {"minAvailable": "50%", "selector": SELECTOR},
         "status": {"conditions": CONDITIONS},
@@ -211,6 +235,41 @@ ORDINAL_SET: Json = {
     "status": {"replicas": 1, "conditions": CONDITIONS},
 }
 
+SAMPLE: Json = {
+    "spec": {
+        "mode": "a",
+        "size": 3,
+        "host": "abc",
+        "tags": ["a", "b"],
+        "any": {"a": 1},
+        "port": "http",
+        "when": "2026-01-01T00:00:00Z",
+        "formats": {name: good for name, (good, _) in FORMATS.items()},
+        "int32": 1,
+        "float": 1.5,
+        "share": 1.0,
+        "step": 5,
+        "tenth": 0.5,
+        "choice": "a",
+        "level": 1,
+        "parts": [{"name": "a", "port": 1}, {"name": "b", "port": 1}],
+        "named": [{"name": "a"}],
+        "numbers": [1, 2],
+        "sets": {"a": ["b"]},
+        "amount": "10%",
+        "either": {"a": 1},
+        "both": "ab",
+        "some": 10,
+        "other": "a",
+        "perhaps": "a",
+        "template": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}},
+        "items": [{"size": 1, "tags": ["a"]}],
+        "replicas": 1,
+    },
+    "status": {"replicas": 1, "phase": "Good", "size": 1, "selector": "a=b", "tags": ["a"]},
+}
+CUSTOM = {"OrdinalSet": ORDINAL_SET, "Sample": SAMPLE}
+
 VALUES: list[Json] = [
     None, "", "x", 0, -1, 1.5, 2**40, True, [], {}, [None], ["x"], [1], [{}], [[]], {"x": None}, {"x": 1}, {"x": "y"},
     {"x": {}}, {"": ""}, "\N{SNOWMAN}", "\ud800".encode("utf-8", "replace").decode(), "a" * 300, "10%", "-1", "1e400",
@@ -245,18 +304,19 @@ def mutated(value: Json, rng: random.Random) -> Json:
     return made
 
 
-KINDS = [one.kind for one in RESOURCES] + ["OrdinalSet"]
+KINDS = [one.kind for one in RESOURCES] + [*CUSTOM]
 ROUNDS = 120  # of eight requests for each kind
 
 
 def served(kind: str) -> tuple[Api, str, Json]:
     """Return an API, the path of the object of *kind* in it, and that object without a change."""
     api = Api(rng=random.Random(1))
-    made = api.handle(request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", DEFINITION))
-    assert isinstance(made, Answer)
-    assert made.status == 201, made.body
+    for definition in (DEFINITION, SAMPLES):
+        made = api.handle(request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition))
+        assert isinstance(made, Answer)
+        assert made.status == 201, made.body
     resource = next(one for one in api.registry if one.kind == kind)
-    body = ORDINAL_SET if kind == "OrdinalSet" else BODIES[kind]
+    body = CUSTOM.get(kind) or BODIES[kind]
     name = "as.example.org" if kind == "CustomResourceDefinition" else "a"
     object = {
         "apiVersion": resource.group_version,

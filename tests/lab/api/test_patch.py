@@ -14,6 +14,7 @@ from headlessdns.lab.api.kinds import Resource
 from headlessdns.lab.api.patch import PatchError, apply_patch
 from headlessdns.lab.api.validation import default, status_of_invalid, validate
 from tests.lab.api import golden
+from tests.lab.api.asking import Asking
 from tests.lab.api.patch_rows import ROWS, PatchRow
 from tests.lab.api.test_validation import SCHEMA, brought_in
 
@@ -22,7 +23,17 @@ Json = dict[str, Any]
 RESULTS = golden.read("patches")
 
 
+def result_of_service(row: PatchRow) -> Json:
+    """Return what the whole API says: what Services are given is a part of it."""
+    api, path = Asking(), "/api/v1/namespaces/default/services"
+    assert api.ask("POST", path, row.live)[0]
+    granted, found = api.ask("PATCH", f"{path}/web?dryRun=All", row.patch, row.content_type)
+    return {"object": golden.stored(found, row.live)} if granted else golden.refusal(found)
+
+
 def result(row: PatchRow) -> Json:
+    if row.live["kind"] == "Service":
+        return result_of_service(row)
     resource, live = golden.resource_of(row.live), brought_in(row.live)
     before, patch = copy.deepcopy(live), copy.deepcopy(row.patch)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -142,6 +143,113 @@ def test_a_restarted_api_knows_what_was_given(lab: Lab) -> None:
     body = {"metadata": {"name": "b"}, "spec": {"clusterIP": "10.96.0.11", "ports": [{"port": 1}]}}
     assert again.ask("POST", "services", body)[0] == 422
     assert again.ask("GET", "/apis/example.com/v1/wishes")[0] == 200
+
+
+def node_port(name: str, *numbers: int, **spec: Any) -> Json:
+    """A NodePort Service that asks for these node ports; 0 asks for any."""
+    ports = [
+        {"name": f"p{index}", "port": 80 + index, **({"nodePort": number} if number else {})}
+        for index, number in enumerate(numbers)
+    ]
+    return {"metadata": {"name": name}, "spec": {"type": "NodePort", "ports": ports, **spec}}
+
+
+def node_ports_of(service: Json) -> list[int]:
+    return [port["nodePort"] for port in service["spec"]["ports"]]
+
+
+def test_node_ports_are_given_in_turn(lab: Lab) -> None:
+    """Node ports are given out in their order, one that was given back is not the next, and one asked for is passed."""
+    lab.ask("POST", "services", node_port("asked", 30088))
+    assert node_ports_of(lab.ask("POST", "services", node_port("a", 0, 0))[1]) == [30086, 30087]
+    lab.ask("DELETE", "services/a")
+    assert node_ports_of(lab.ask("POST", "services", node_port("b", 0))[1]) == [30089]
+
+
+def test_all_node_ports_are_given_out(lab: Lab) -> None:
+    """What was given back comes again after the last port, then those that are kept for wishes; then it is over."""
+    lab.ask("POST", "services", node_port("first", 0))
+    for number in range(26):
+        assert lab.ask("POST", "services", node_port(f"s{number}", *[0] * 100))[0] == 201
+    assert node_ports_of(lab.ask("POST", "services", node_port("last", *[0] * 81))[1])[-1] == 32767
+    lab.ask("DELETE", "services/first")
+    assert node_ports_of(lab.ask("POST", "services", node_port("again", 0))[1]) == [30086]
+    assert node_ports_of(lab.ask("POST", "services", node_port("kept", *[0] * 86))[1])[::85] == [30000, 30085]
+    status, refusal = lab.ask("POST", "services", node_port("over", 0))
+    assert (status, refusal["reason"]) == (500, "InternalError")
+    assert refusal["message"] == "Internal error occurred: failed to allocate a nodePort: range is full"
+    assert lab.ask("POST", "services", node_port("dry", 0), dryRun="All")[0] == 201
+    local = node_port("local", 30001, type="LoadBalancer", externalTrafficPolicy="Local")
+    lab.ask("DELETE", "services/kept")
+    assert lab.ask("POST", "services", local)[1]["spec"]["healthCheckNodePort"] == 30000
+
+
+def test_a_refused_service_takes_no_node_port(lab: Lab) -> None:
+    """A Service that is refused, or only tried, leaves its node ports to others and keeps those that it had."""
+    assert lab.ask("POST", "services", node_port("a", 30001), dryRun="All")[0] == 201
+    assert lab.ask("POST", "services", node_port("A_b", 30001))[0] == 422
+    assert lab.ask("POST", "services", node_port("a", 30001))[0] == 201
+    assert lab.patch("services/a", {"spec": {"type": "ClusterIP", "ports": [{"port": 0}]}})[0] == 422
+    assert lab.ask("POST", "services", node_port("b", 30001))[0] == 422
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda lab: lab.ask("DELETE", "services/a"), id="deleted"),
+        pytest.param(lambda lab: lab.patch("services/a", {"spec": {"type": "ClusterIP"}}), id="of another type"),
+        pytest.param(
+            lambda lab: lab.patch("services/a", {"spec": {"type": "ExternalName", "externalName": "a.b"}}),
+            id="an external name",
+        ),
+        pytest.param(lambda lab: lab.ask("PUT", "services/a", node_port("a", 30003)), id="with another port"),
+    ],
+)
+def test_node_ports_are_given_back(lab: Lab, change: Callable[[Lab], tuple[int, Json]]) -> None:
+    """A node port and a health check's are free again once their Service has no use for them."""
+    body = node_port("a", 30001, type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=30002)
+    assert lab.ask("POST", "services", body)[0] == 201
+    assert lab.ask("POST", "services", node_port("b", 30001))[0] == 422
+    assert lab.ask("POST", "services", node_port("b", 30002))[0] == 422
+    assert change(lab)[0] == 200
+    assert lab.ask("POST", "services", node_port("b", 30001, 30002))[0] == 201
+
+
+def test_a_service_that_is_held_keeps_its_node_port(lab: Lab) -> None:
+    """A deleted Service has its node port until its last finalizer goes, be it by a write of its status."""
+    body = node_port("a", 30001)
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    lab.ask("POST", "services", body)
+    lab.ask("DELETE", "services/a")
+    assert lab.ask("POST", "services", node_port("b", 30001))[0] == 422
+    lab.patch("services/a/status", {"metadata": {"finalizers": None}})
+    assert lab.ask("GET", "services/a")[0] == 404
+    assert lab.ask("POST", "services", body)[0] == 201
+    lab.ask("DELETE", "services/a")
+    assert lab.ask("PUT", "services/a", node_port("a", 30002))[0] == 200
+    assert lab.ask("GET", "services/a")[0] == 404
+    assert lab.ask("POST", "services", node_port("b", 30001, 30002))[0] == 201
+
+
+def test_a_restarted_api_knows_the_node_ports(lab: Lab) -> None:
+    """An API over the objects of another gives out no node port twice, and none of a health check."""
+    body = node_port("a", 0, type="LoadBalancer", externalTrafficPolicy="Local")
+    _, made = lab.ask("POST", "services", body)
+    assert (node_ports_of(made), made["spec"]["healthCheckNodePort"]) == ([30086], 30087)
+    again = Lab(Store(lab.api.store.commits(), version=lab.api.store.version))
+    assert again.ask("POST", "services", node_port("b", 30086))[0] == 422
+    assert again.ask("POST", "services", node_port("b", 30087))[0] == 422
+    assert node_ports_of(again.ask("POST", "services", node_port("b", 0))[1]) == [30088]
+
+
+def test_a_cluster_ip_of_an_external_name_is_not_taken(lab: Lab) -> None:
+    """An external name may keep an address that it asked for while it became one; it is anybody's."""
+    lab.ask("POST", "services", {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 1}]}})
+    spec = {"type": "ExternalName", "externalName": "a.b", "clusterIP": "10.96.7.7"}
+    status, changed = lab.ask("PUT", "services/a", {"metadata": {"name": "a"}, "spec": spec})
+    assert (status, changed["spec"]["clusterIPs"]) == (200, ["10.96.7.7"])
+    body = {"metadata": {"name": "b"}, "spec": {"clusterIP": "10.96.7.7", "ports": [{"port": 1}]}}
+    assert lab.ask("POST", "services", body)[0] == 201
 
 
 def test_who_wrote_is_known_by_its_name(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any, NamedTuple
 
@@ -50,6 +51,12 @@ SLICE = thing(
     endpoints=[{"addresses": ["10.0.0.1"]}],
     ports=[{"port": 80}],
 )
+VOLUME = thing(
+    "PersistentVolume",
+    spec={"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/x"}},
+)
+NODE_TERM: Json = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}]}
+ON_A_NODE: Json = {"required": {"nodeSelectorTerms": [NODE_TERM]}}
 REVISION = thing("ControllerRevision", "apps/v1", data={"spec": {"a": 1}}, revision=1)
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": "0001", "controller": True}
 LONG = "a" * 64
@@ -102,6 +109,32 @@ def named(base: Json, **metadata: Any) -> Json:
     return merged(base, {"metadata": metadata})
 
 
+def pod_resources(requests: Json, limits: Json) -> Json:
+    return pod_with(resources={"requests": requests, "limits": limits})
+
+
+def volume(**spec: Any) -> Json:
+    return merged(VOLUME, {"spec": spec})
+
+
+def storage_class(**fields: Any) -> Json:
+    return merged(thing("StorageClass", "storage.k8s.io/v1", provisioner="example.com/x"), fields)
+
+
+def budget(**spec: Any) -> Json:
+    return thing("PodDisruptionBudget", "policy/v1", spec=spec)
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def secret(kind: str, **data: str) -> Json:
+    return thing(
+        "Secret", type=kind, data={key.replace("__", ".").replace("_", "-"): encoded(data[key]) for key in data}
+    )
+
+
 def change(what: str, base: Json, changes: Json) -> Row:
     return Row(what, merged(base, changes), base)
 
@@ -110,6 +143,25 @@ def set_claim(**spec: Any) -> Json:
     return a_set(volumeClaimTemplates=[merged(CLAIM, {"spec": spec})])
 
 
+def node_ports(*ports: Json) -> Json:
+    return service(type="NodePort", ports=list(ports))
+
+
+def balancer(base: Json = SERVICE, **spec: Any) -> Json:
+    return merged(base, {"spec": {"type": "LoadBalancer", **spec}})
+
+
+DNS_PORTS: tuple[Json, ...] = ({"name": "tcp", "port": 53}, {"name": "udp", "port": 53, "protocol": "UDP"})
+NODE_PORT = merged(node_ports({"port": 80, "nodePort": 30054}), {"spec": {"externalTrafficPolicy": "Cluster"}})
+LOCAL = balancer(externalTrafficPolicy="Local")
+BALANCER = balancer(
+    LOCAL,
+    ports=[{"port": 80, "nodePort": 30054}],
+    allocateLoadBalancerNodePorts=True,
+    loadBalancerClass="example.com/a",
+    healthCheckNodePort=30053,
+)
+EXTERNAL = service(type="ExternalName", externalName="a.b")
 PROBE = {"httpGet": {"port": 80}}
 IP_SERVICE = service(clusterIP="10.96.7.1", clusterIPs=["10.96.7.1"])
 
@@ -427,6 +479,55 @@ ROWS: tuple[Row, ...] = (
             },
         ),
     ),
+    Row("service: NodePort of two ports", node_ports({"name": "a", "port": 80}, {"name": "b", "port": 81})),
+    Row("service: NodePort of a port of two protocols", node_ports(*DNS_PORTS)),
+    Row(
+        "service: NodePort of a port of two protocols, one node port asked for",
+        node_ports(DNS_PORTS[0], {**DNS_PORTS[1], "nodePort": 30051}),
+    ),
+    Row(
+        "service: NodePort of a port of two protocols with a node port each",
+        node_ports({**DNS_PORTS[0], "nodePort": 30052}, {**DNS_PORTS[1], "nodePort": 30051}),
+    ),
+    Row(
+        "service: NodePort of two ports with one node port",
+        node_ports({"name": "a", "port": 80, "nodePort": 30051}, {"name": "b", "port": 81, "nodePort": 30051}),
+    ),
+    Row("service: NodePort of one port twice", node_ports({"name": "a", "port": 80}, {"name": "b", "port": 80})),
+    Row("service: NodePort without ports", service(type="NodePort", ports=None)),
+    Row("service: NodePort with a health check", service(type="NodePort", healthCheckNodePort=30053)),
+    Row("service: NodePort of node port 0", node_ports({"port": 80, "nodePort": 0})),
+    Row("service: LoadBalancer with local traffic", LOCAL),
+    Row("service: LoadBalancer with local traffic and a health check", balancer(LOCAL, healthCheckNodePort=30053)),
+    Row("service: LoadBalancer with a bad health check", balancer(LOCAL, healthCheckNodePort=70000)),
+    Row("service: LoadBalancer with a health check but no local traffic", balancer(healthCheckNodePort=30053)),
+    Row("service: LoadBalancer without node ports", balancer(LOCAL, allocateLoadBalancerNodePorts=False)),
+    Row(
+        "service: LoadBalancer without node ports but for one",
+        balancer(
+            allocateLoadBalancerNodePorts=False,
+            ports=[{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": 30051}],
+        ),
+    ),
+    Row("service: LoadBalancer with a bad class", balancer(loadBalancerClass="a b")),
+    Row("service: LoadBalancer with bad source ranges", balancer(loadBalancerSourceRanges=["10.0.0.0/8", "10/8"])),
+    Row("service with a class", service(loadBalancerClass="example.com/a")),
+    Row("service that says whether it has node ports", service(allocateLoadBalancerNodePorts=True)),
+    Row("service: ExternalName with a port", EXTERNAL),
+    Row(
+        "service: ExternalName with a node port",
+        merged(EXTERNAL, {"spec": {"ports": [{"port": 80, "nodePort": 30051}]}}),
+    ),
+    Row("service of both families", service(ipFamilyPolicy="PreferDualStack")),
+    Row("service of both families, IPv6 first", service(ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv6"])),
+    Row(
+        "service of two addresses without a policy",
+        service(clusterIP="10.96.9.8", clusterIPs=["10.96.9.8", "fd00:96::9:8"]),
+    ),
+    Row("service of two families and a policy for one", service(ipFamilies=["IPv4", "IPv6"])),
+    Row("service with an address outside of the range", service(clusterIP="10.97.0.1")),
+    Row("service with the address of the range", service(clusterIP="10.96.0.0")),
+    Row("headless service without a selector", merged(HEADLESS, {"spec": {"selector": None}})),
     Row("service named with a digit first", named(SERVICE, name="1web")),
     Row("service named with dots", named(SERVICE, name="web.a")),
     Row("service without ports", service(ports=None)),
@@ -493,6 +594,102 @@ ROWS: tuple[Row, ...] = (
             "spec": {"clusterIP": "None", "clusterIPs": ["None"]},
         },
     ),
+    change("service: NodePort becomes ClusterIP", NODE_PORT, {"spec": {"type": "ClusterIP"}}),
+    change(
+        "service: NodePort becomes ClusterIP with another node port",
+        NODE_PORT,
+        {"spec": {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 30055}]}},
+    ),
+    change(
+        "service: NodePort becomes ClusterIP with another policy",
+        NODE_PORT,
+        {"spec": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}},
+    ),
+    change(
+        "service: NodePort becomes ClusterIP with external IPs",
+        merged(NODE_PORT, {"spec": {"externalIPs": ["192.0.2.1"]}}),
+        {"spec": {"type": "ClusterIP"}},
+    ),
+    change(
+        "service: NodePort becomes ExternalName", NODE_PORT, {"spec": {"type": "ExternalName", "externalName": "a.b"}}
+    ),
+    change("service: NodePort becomes LoadBalancer", NODE_PORT, {"spec": {"type": "LoadBalancer"}}),
+    change(
+        "service: NodePort becomes LoadBalancer without node ports",
+        node_ports({"port": 80}),
+        {"spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}},
+    ),
+    change("service: the node port stays", node_ports({"port": 80}), {"spec": {"ports": [{"port": 81}]}}),
+    change("service: a port is renamed", node_ports({"port": 80}), {"spec": {"ports": [{"port": 80, "name": "a"}]}}),
+    change(
+        "service: a port comes",
+        node_ports({"name": "a", "port": 80}),
+        {"spec": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80, "protocol": "UDP"}]}},
+    ),
+    change(
+        "service: two ports get one node port",
+        NODE_PORT,
+        {
+            "spec": {
+                "ports": [{"name": "a", "port": 80, "nodePort": 30055}, {"name": "b", "port": 81, "nodePort": 30055}]
+            }
+        },
+    ),
+    change(
+        "service: two protocols get one node port",
+        NODE_PORT,
+        {"spec": {"ports": [{**DNS_PORTS[0], "nodePort": 30055}, {**DNS_PORTS[1], "port": 54, "nodePort": 30055}]}},
+    ),
+    change("service: LoadBalancer becomes ClusterIP", BALANCER, {"spec": {"type": "ClusterIP"}}),
+    change("service: LoadBalancer becomes NodePort", BALANCER, {"spec": {"type": "NodePort"}}),
+    change(
+        "service: LoadBalancer becomes ClusterIP with all else changed",
+        BALANCER,
+        {
+            "spec": {
+                "type": "ClusterIP",
+                "allocateLoadBalancerNodePorts": False,
+                "loadBalancerClass": "example.com/b",
+                "externalTrafficPolicy": "Cluster",
+                "healthCheckNodePort": 30055,
+            }
+        },
+    ),
+    change("service: LoadBalancer changes its class", BALANCER, {"spec": {"loadBalancerClass": "b c"}}),
+    change("service: LoadBalancer changes its health check", BALANCER, {"spec": {"healthCheckNodePort": 30055}}),
+    change("service: LoadBalancer keeps its health check", LOCAL, {"metadata": {"labels": {"a": "b"}}}),
+    change("service: LoadBalancer gets local traffic", balancer(), {"spec": {"externalTrafficPolicy": "Local"}}),
+    change(
+        "service: LoadBalancer loses local traffic",
+        balancer(LOCAL, healthCheckNodePort=30054),
+        {"spec": {"externalTrafficPolicy": "Cluster"}},
+    ),
+    change("service: ClusterIP becomes NodePort", SERVICE, {"spec": {"type": "NodePort"}}),
+    change("service: ClusterIP becomes LoadBalancer", SERVICE, {"spec": LOCAL["spec"]}),
+    change(
+        "service: ClusterIP with an address becomes ExternalName",
+        IP_SERVICE,
+        {"spec": {"type": "ExternalName", "externalName": "a.b"}},
+    ),
+    change(
+        "service: ClusterIP becomes ExternalName with an address",
+        SERVICE,
+        {"spec": {"type": "ExternalName", "externalName": "a.b", "clusterIP": "10.96.7.9"}},
+    ),
+    change("service: ExternalName becomes NodePort", EXTERNAL, {"spec": {"type": "NodePort"}}),
+    change("service: ExternalName becomes ClusterIP", EXTERNAL, {"spec": {"type": "ClusterIP", "clusterIP": "None"}}),
+    change("service: gets both families", SERVICE, {"spec": {"ipFamilyPolicy": "PreferDualStack"}}),
+    change(
+        "service: goes back to one family",
+        service(ipFamilyPolicy="PreferDualStack"),
+        {"spec": {"ipFamilyPolicy": "SingleStack"}},
+    ),
+    change(
+        "service: loses a family without its policy",
+        service(ipFamilyPolicy="PreferDualStack"),
+        {"spec": {"ipFamilies": ["IPv4"]}},
+    ),
+    change("service: headless becomes NodePort", HEADLESS, {"spec": {"type": "NodePort"}}),
     change("service: selector of a headless one changes", HEADLESS, {"spec": {"selector": {"app": "b"}}}),
     # EndpointSlices
     Row("slice", SLICE),
@@ -618,6 +815,260 @@ ROWS: tuple[Row, ...] = (
             },
         ),
     ),
+    # Requests and limits
+    Row("pod with a request above its limit", pod_resources({"cpu": "1"}, {"cpu": "500m"})),
+    Row("pod with a request at its limit in other units", pod_resources({"cpu": 0.5}, {"cpu": "500m"})),
+    Row("pod with a request of memory above its limit", pod_resources({"memory": "1Gi"}, {"memory": "1000M"})),
+    Row("pod with a negative limit", pod_with(resources={"limits": {"cpu": "-1"}})),
+    Row("pod with a negative request", pod_with(resources={"requests": {"memory": "-1Ki"}})),
+    Row("pod with a resource of no kind", pod_with(resources={"requests": {"tape": "1"}})),
+    Row("pod with a limit for a resource of no kind", pod_with(resources={"limits": {"tape": "1"}})),
+    Row("pod with a resource of quotas", pod_with(resources={"requests": {"pods": "1"}})),
+    Row("pod with a resource of a bad name", pod_with(resources={"requests": {"a b": "1"}})),
+    Row("pod with a resource of Kubernetes", pod_with(resources={"requests": {"kubernetes.io/x": "1"}})),
+    Row("pod with devices", pod_resources({"example.com/gpu": 2}, {"example.com/gpu": 2})),
+    Row("pod with less devices than may be", pod_resources({"example.com/gpu": 1}, {"example.com/gpu": 2})),
+    Row("pod with more devices than may be", pod_resources({"example.com/gpu": 3}, {"example.com/gpu": 2})),
+    Row("pod with devices and no limit", pod_with(resources={"requests": {"example.com/gpu": 1}})),
+    Row("pod with half a device", pod_with(resources={"limits": {"example.com/gpu": "500m"}})),
+    Row("pod with devices of a quota", pod_with(resources={"limits": {"requests.example.com/gpu": "1"}})),
+    Row(
+        "pod with huge pages",
+        pod_resources({"cpu": 1, "hugepages-2Mi": "4Mi"}, {"cpu": 1, "hugepages-2Mi": "4Mi"}),
+    ),
+    Row("pod with huge pages alone", pod_with(resources={"limits": {"hugepages-2Mi": "4Mi"}})),
+    Row("pod with half a huge page", pod_resources({"cpu": 1}, {"cpu": 1, "hugepages-2Mi": "1Mi"})),
+    Row("pod with ephemeral storage", pod_resources({"ephemeral-storage": "2Gi"}, {"ephemeral-storage": "1Gi"})),
+    Row("set with a request above its limit", set_container(resources={"requests": {"cpu": 2}, "limits": {"cpu": 1}})),
+    Row(
+        "set with an init container's request above its limit",
+        set_pod(
+            initContainers=[
+                {"name": "a", "image": "b", "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "999m"}}}
+            ]
+        ),
+    ),
+    Row(
+        "pod with an odd path of its node",
+        merged(POD, {"spec": {"volumes": [{"name": "a", "hostPath": {"path": "/a/../b"}}]}}),
+    ),
+    Row(
+        "pod with an odd type of path of its node",
+        merged(POD, {"spec": {"volumes": [{"name": "a", "hostPath": {"path": "/a", "type": "Tape"}}]}}),
+    ),
+    # Budgets
+    Row("budget above all", budget(minAvailable="150%")),
+    Row("budget of all", budget(minAvailable="100%")),
+    Row("budget of more than all unavailable", budget(maxUnavailable="101%")),
+    Row("budget of a text", budget(minAvailable="half")),
+    Row("budget of a negative percentage", budget(maxUnavailable="-1%")),
+    Row("budget of a percentage with a fraction", budget(maxUnavailable="1.5%")),
+    Row("budget of none unavailable", budget(maxUnavailable=0)),
+    Row("budget of a negative number unavailable", budget(maxUnavailable=-1)),
+    Row("budget of both", budget(minAvailable=1, maxUnavailable="150%", selector={"matchLabels": {"a": "b"}})),
+    Row("budget of both without a selector", budget(minAvailable=1, maxUnavailable=1)),
+    Row("budget of neither", budget()),
+    Row("budget with an unknown policy", budget(minAvailable=1, unhealthyPodEvictionPolicy="Never")),
+    Row("budget with a policy", budget(minAvailable=1, unhealthyPodEvictionPolicy="AlwaysAllow")),
+    Row("budget with a bad selector", budget(minAvailable=1, selector={"matchLabels": {"a": "b c"}})),
+    change("budget: becomes bad", budget(minAvailable=1), {"spec": {"minAvailable": "101%"}}),
+    # Volumes
+    Row("volume without a source", volume(hostPath=None)),
+    Row("volume with two sources", volume(nfs={"server": "a", "path": "/b"})),
+    Row(
+        "volume with three sources", volume(nfs={"server": "a", "path": "/b"}, csi={"driver": "a", "volumeHandle": "b"})
+    ),
+    Row("volume without a capacity", volume(capacity=None)),
+    Row("volume with no storage", merged(volume(capacity=None), {"spec": {"capacity": {"iops": "1"}}})),
+    Row("volume with more than storage", volume(capacity={"iops": "1"})),
+    Row("volume of size zero", volume(capacity={"storage": "0"})),
+    Row("volume of a negative size", volume(capacity={"storage": "-1Gi"})),
+    Row("volume without modes", volume(accessModes=None)),
+    Row("volume with an unknown mode", volume(accessModes=["ReadSometimes"])),
+    Row("volume with a mode that goes alone", volume(accessModes=["ReadWriteOncePod", "ReadWriteOnce"])),
+    Row("volume with an unknown policy", volume(persistentVolumeReclaimPolicy="Burn")),
+    Row("volume that deletes", volume(persistentVolumeReclaimPolicy="Delete", storageClassName="fast")),
+    Row("volume that recycles the root", volume(persistentVolumeReclaimPolicy="Recycle", hostPath={"path": "/."})),
+    Row("volume with a bad class", volume(storageClassName="A_b")),
+    Row("volume with an unknown form", volume(volumeMode="Tape")),
+    Row("volume without a path", volume(hostPath={"path": ""})),
+    Row("volume with a path back", volume(hostPath={"path": "/a/.."})),
+    Row("volume with a path of an unknown type", volume(hostPath={"type": "Tape"})),
+    Row("volume of NFS with nothing", volume(hostPath=None, nfs={"server": "", "path": ""})),
+    Row("volume of NFS with a short path", volume(hostPath=None, nfs={"server": "a", "path": "b"})),
+    Row("volume of NFS", volume(hostPath=None, nfs={"server": "a", "path": "/b"})),
+    Row("volume of a node", volume(hostPath=None, local={"path": "/x"}, nodeAffinity=ON_A_NODE)),
+    Row("volume of no node", volume(hostPath=None, local={"path": "/x"})),
+    Row("volume of a node with a path back", volume(hostPath=None, local={"path": ".."}, nodeAffinity=ON_A_NODE)),
+    Row("volume of a node without a path", volume(hostPath=None, local={"path": ""}, nodeAffinity=ON_A_NODE)),
+    Row("volume with no term for its node", volume(nodeAffinity={"required": {"nodeSelectorTerms": []}})),
+    Row("volume with no word for its node", volume(nodeAffinity={})),
+    Row(
+        "volume with bad terms for its node",
+        volume(
+            nodeAffinity={
+                "required": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [
+                                {"key": "a", "operator": "In"},
+                                {"key": "a", "operator": "Exists", "values": ["b"]},
+                                {"key": "a", "operator": "Gt", "values": ["1", "2"]},
+                                {"key": "a b", "operator": "Is", "values": ["c d"]},
+                            ],
+                            "matchFields": [
+                                {"key": "metadata.name", "operator": "In", "values": ["a", "b"]},
+                                {"key": "metadata.uid", "operator": "Exists"},
+                                {"key": "metadata.name", "operator": "In", "values": ["A_b"]},
+                            ],
+                        }
+                    ]
+                }
+            }
+        ),
+    ),
+    Row("volume of CSI", volume(hostPath=None, csi={"driver": "Example.com", "volumeHandle": "a"})),
+    Row("volume of CSI with nothing", volume(hostPath=None, csi={"driver": "", "volumeHandle": ""})),
+    Row("volume of CSI with a long bad driver", volume(hostPath=None, csi={"driver": f"{LONG}_", "volumeHandle": "a"})),
+    Row(
+        "volume of CSI with a secret of no name",
+        volume(hostPath=None, csi={"driver": "a", "volumeHandle": "a", "nodePublishSecretRef": {"namespace": "b"}}),
+    ),
+    Row("volume with a class of attributes", volume(volumeAttributesClassName="gold")),
+    Row("volume with an empty class of attributes", volume(volumeAttributesClassName="")),
+    Row(
+        "volume with options for its mount",
+        named(VOLUME, annotations={"volume.beta.kubernetes.io/mount-options": "ro"}),
+    ),
+    change("volume: source changes", VOLUME, {"spec": {"hostPath": {"path": "/y"}}}),
+    change("volume: form changes", VOLUME, {"spec": {"volumeMode": "Block"}}),
+    change(
+        "volume: capacity and policy change",
+        VOLUME,
+        {"spec": {"capacity": {"storage": "2Gi"}, "persistentVolumeReclaimPolicy": "Delete"}},
+    ),
+    change("volume: becomes bad", VOLUME, {"spec": {"capacity": {"storage": "0"}}}),
+    change(
+        "volume: node changes",
+        volume(nodeAffinity=ON_A_NODE),
+        {
+            "spec": {
+                "nodeAffinity": {
+                    "required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}
+                }
+            }
+        },
+    ),
+    change("volume: a node comes", VOLUME, {"spec": {"nodeAffinity": ON_A_NODE}}),
+    # Classes
+    Row("storage class with an unknown policy", storage_class(reclaimPolicy="Foo")),
+    Row("storage class that recycles", storage_class(reclaimPolicy="Recycle")),
+    Row("storage class with an empty policy", storage_class(reclaimPolicy="")),
+    Row("storage class with an unknown binding", storage_class(volumeBindingMode="Later")),
+    Row("storage class with a bad provisioner", storage_class(provisioner="a b/c")),
+    Row("storage class with a provisioner of capitals", storage_class(provisioner="Example.COM/X")),
+    Row("storage class with parameters", storage_class(parameters={"a": "", "b c": "d"})),
+    Row("storage class with a parameter of no name", storage_class(parameters={"": "a"})),
+    Row("storage class with 513 parameters", storage_class(parameters={f"a{n}": "" for n in range(513)})),
+    Row("storage class with long parameters", storage_class(parameters={"a": "b" * 256 * 1024})),
+    Row(
+        "storage class with topologies",
+        storage_class(allowedTopologies=[{"matchLabelExpressions": [{"key": "zone", "values": ["a", "b"]}]}]),
+    ),
+    Row(
+        "storage class with bad topologies",
+        storage_class(
+            allowedTopologies=[
+                {"matchLabelExpressions": [{"key": "z", "values": ["a", "a"]}, {"key": "z", "values": []}]},
+                {"matchLabelExpressions": [{"key": "a b", "values": ["a"]}]},
+                {"matchLabelExpressions": [{"key": "a b", "values": ["a"]}]},
+            ]
+        ),
+    ),
+    change("storage class: parameters change", storage_class(parameters={"b": "1"}), {"parameters": {"a": "2"}}),
+    change("storage class: parameters go", storage_class(parameters={"b": "1"}), {"parameters": None}),
+    change("storage class: provisioner changes", storage_class(), {"provisioner": "example.com/y"}),
+    change("storage class: policy changes", storage_class(), {"reclaimPolicy": "Retain"}),
+    change("storage class: binding changes", storage_class(), {"volumeBindingMode": "WaitForFirstConsumer"}),
+    change("storage class: may grow", storage_class(), {"allowVolumeExpansion": True, "mountOptions": ["ro"]}),
+    change("storage class: policy becomes bad", storage_class(), {"reclaimPolicy": "Foo"}),
+    # Secrets and ConfigMaps
+    Row("secret of TLS", secret("kubernetes.io/tls", tls__crt="", tls__key="")),
+    Row("secret of TLS without a key", secret("kubernetes.io/tls", tls__crt="a")),
+    Row("secret of TLS with nothing", thing("Secret", type="kubernetes.io/tls")),
+    Row("secret of dockercfg", secret("kubernetes.io/dockercfg", __dockercfg="{}")),
+    Row("secret of dockercfg without it", secret("kubernetes.io/dockercfg", a="b")),
+    *(
+        Row(f"secret of Docker's JSON: {text!r}", secret("kubernetes.io/dockerconfigjson", __dockerconfigjson=text))
+        for text in (
+            '{"auths": {}}',
+            "null",
+            "",
+            "{",
+            "x",
+            "truthy",
+            "5",
+            '"a"',
+            "[1]",
+            "[1 2]",
+            "[1,]",
+            '{"a" 1}',
+            '{"a": 1 "b": 2}',
+            '{"a": [1}',
+            "{a: 1}",
+            "{} {}",
+            '{"a": "b\n"}',
+            '{"a": "b',
+        )
+    ),
+    Row("secret of Docker's JSON without it", thing("Secret", type="kubernetes.io/dockerconfigjson")),
+    Row("secret of a user", secret("kubernetes.io/basic-auth", password="a")),
+    Row("secret of no user", secret("kubernetes.io/basic-auth", a="b")),
+    Row("secret of SSH", secret("kubernetes.io/ssh-auth", ssh_privatekey="a")),
+    Row("secret of SSH with an empty key", secret("kubernetes.io/ssh-auth", ssh_privatekey="")),
+    Row("secret of an account", secret("kubernetes.io/service-account-token")),
+    Row(
+        "secret of a named account",
+        named(secret("kubernetes.io/service-account-token"), annotations={"kubernetes.io/service-account.name": "a"}),
+    ),
+    Row("secret of a type of its own", secret("example.com/x", a="b")),
+    Row("secret with a bad key", thing("Secret", data={"a b": ""})),
+    Row("secret of one MiB", thing("Secret", data={"a": encoded("a" * 1024 * 1024)})),
+    Row("secret of more than one MiB", thing("Secret", data={"a": encoded("a" * (1024 * 1024 + 1))})),
+    change(
+        "secret: changes though immutable", thing("Secret", data={"a": "Yg=="}, immutable=True), {"data": {"a": "Yw=="}}
+    ),
+    change("secret: becomes mutable", thing("Secret", data={"a": "Yg=="}, immutable=True), {"immutable": False}),
+    change(
+        "secret: becomes mutable by its lack", thing("Secret", data={"a": "Yg=="}, immutable=True), {"immutable": None}
+    ),
+    change(
+        "secret: becomes immutable", thing("Secret", data={"a": "Yg=="}), {"immutable": True, "data": {"a": "Yw=="}}
+    ),
+    change(
+        "secret: labels change though immutable", thing("Secret", immutable=True), {"metadata": {"labels": {"a": "b"}}}
+    ),
+    change(
+        "secret: type changes to one that needs more",
+        thing("Secret", data={"a": "Yg=="}),
+        {"type": "kubernetes.io/tls"},
+    ),
+    change(
+        "secret: needed data go", secret("kubernetes.io/tls", tls__crt="", tls__key=""), {"data": {"tls.key": None}}
+    ),
+    Row("secret of plain text", thing("Secret", stringData={"a": "b"}, data={"c": "Yg=="})),
+    change("secret: plain text comes", thing("Secret", data={"a": "Yg=="}), {"stringData": {"b": "c"}}),
+    change("secret: plain text changes though immutable", thing("Secret", immutable=True), {"stringData": {"b": "c"}}),
+    Row("config map with one key twice", thing("ConfigMap", data={"a": "b"}, binaryData={"a": "Yg=="})),
+    Row("config map with a bad binary key", thing("ConfigMap", binaryData={"a b": "Yg=="})),
+    Row("config map of more than one MiB", thing("ConfigMap", data={"a": "b" * 1024 * 1024}, binaryData={"b": "Yg=="})),
+    Row("config map with two keys of two dots", thing("ConfigMap", data={"..": ""}, binaryData={"..a": ""})),
+    change(
+        "config map: binary data come though immutable",
+        thing("ConfigMap", immutable=True),
+        {"binaryData": {"a": "Yg=="}},
+    ),
+    change("config map: becomes mutable", thing("ConfigMap", immutable=True), {"immutable": False}),
     # OrdinalSets: what their schema says in CEL
     Row("ordinal set named with dots", named(ORDINAL_SET, name="web.a")),
     Row("ordinal set with a name of 64", named(ORDINAL_SET, name=LONG)),

@@ -585,7 +585,13 @@ def test_labels_and_annotations(kubectl: Kubectl) -> None:
 
 
 DESCRIBED = {
-    "pod/web-0": ["Node: node-1/198.18.0.1", "Status: Running", "IP: 10.x", "Controlled By: StatefulSet/web"],
+    "pod/web-0": [
+        "Node: node-1/198.18.0.1",
+        "Status: Running",
+        "IP: 10.x",
+        "Controlled By: StatefulSet/web",
+        "Normal Scheduled AGE default-scheduler Successfully assigned NAMESPACE/web-0 to node-1",
+    ],
     "sts/web": [
         "Replicas: 2 desired | 2 total",
         "Pods Status: 2 Running / 0 Waiting / 0 Succeeded / 0 Failed",
@@ -601,7 +607,7 @@ def test_describe(kubectl: Kubectl) -> None:
     """`describe` tells of pods, sets, Services, nodes and claims, with their events."""
     up(kubectl, WITH_VOLUME)
     for name, lines in DESCRIBED.items():
-        found = without_ages(kubectl("describe", name))
+        found = without_ages(kubectl("describe", name).replace(f" {kubectl.namespace}/", " NAMESPACE/"))
         assert set(lines) <= set(found), (name, found)
 
 
@@ -663,6 +669,14 @@ def test_events(kubectl: Kubectl) -> None:
     rows = words(kubectl("events", "--for=statefulset/web"))
     assert rows[0] == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert ["Create", "Pod", "web-0", "in", "StatefulSet", "web", "successful"] in [row[4:] for row in rows]
+    of_pod = [["Normal", reason, "Pod/web-1"] for reason in ("Scheduled", "Pulled", "Created", "Started")]
+    wait_until(
+        lambda: [row[1:4] for row in words(kubectl("events", "--for=pod/web-1", "--no-headers"))] == of_pod,
+        "all that a pod is told of when it starts",
+        10,
+    )
+    by_time = kubectl("get", "events", "--sort-by=.lastTimestamp", "--no-headers")
+    assert ["Normal", "Started", "pod/web-1", "Container", "started"] in [row[1:] for row in words(by_time)]
 
 
 def test_nodes(kubectl: Kubectl) -> None:

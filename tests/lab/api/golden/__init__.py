@@ -100,7 +100,7 @@ def in_order(answer: Json) -> Json:
 
 
 def without_difference(message: str) -> str:
-    known = ("negative)\n", "bound claims\n")
+    known = ("negative)\n", "bound claims\n", "after creation\n")
     for mark in known:
         before, found, _ = message.partition(mark)
         if found:
