@@ -26,7 +26,7 @@ from headlessdns.lab import podevents
 from headlessdns.lab.addresses import AddressPool
 from headlessdns.lab.claims import VOLUMES_PATH, claim_write, volume_name, volume_write
 from headlessdns.lab.mirror import Mirror
-from headlessdns.lab.nodes import LOST_ANNOTATION, NODES_PATH, host_ip, is_lost, node_write, takes_pods
+from headlessdns.lab.nodes import LOST_ANNOTATION, NODES_PATH, host_ip, is_lost, is_up, node_write
 from headlessdns.lab.objects import MERGE_PATCH, Claim, Key, Node, Now, Pod, Volume, Write, deletion
 from headlessdns.lab.podevents import Happening
 from headlessdns.lab.pods import (
@@ -50,6 +50,7 @@ from headlessdns.lab.pods import (
     wish_of,
 )
 from headlessdns.lab.refusals import read_refusal
+from headlessdns.lab.scheduling import Placed, choose
 from headlessdns.lab.work import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -164,6 +165,9 @@ class Kubelet:
         self._losing: set[str] = set()
         self._retired: set[str] = set()
         self._turn = 0
+        # Pods that no node takes, and the nodes of those (by UID) whose binding is written and not seen yet.
+        self._unplaced: set[Key] = set()
+        self._assumed: dict[str, str] = {}
         self._nodes = Mirror(api, NODES_PATH, Node, self._node_changed, backoff=backoff)
         self._pods = Mirror(api, "/api/v1/pods", Pod, self._pod_changed, backoff=backoff)
         self._claims = Mirror(api, "/api/v1/persistentvolumeclaims", Claim, self._claim_changed, backoff=backoff)
@@ -291,11 +295,18 @@ class Kubelet:
             self._forget(before)
         for claim in after.claims() if after else ():
             self._users.setdefault(claim, set()).add(pod.metadata.key)
+        if after is None or after.node:
+            self._assumed.pop(pod.metadata.uid, None)
+            self._unplaced.discard(pod.metadata.key)
         self._note(_Kind.POD, pod.metadata.key)
+        if _presence(before) != _presence(after):
+            for key in self._unplaced:
+                self._note(_Kind.POD, key)
 
     def _forget(self, pod: Pod) -> None:
         """Let go of what a pod had that is gone."""
         uid = pod.metadata.uid
+        self._assumed.pop(uid, None)
         self._runs.pop(uid, None)
         self._orphaned_s.pop(uid, None)
         self._pool.free(uid)
@@ -426,21 +437,36 @@ class Kubelet:
         """Find a node for a pod: one after the other."""
         if pod.spec.scheduling_gates or pod.metadata.deletion_timestamp:
             return _Next()
+        key, uid = pod.metadata.key, pod.metadata.uid
         nodes = self._nodes.objects.values()
-        takers = [
-            node.metadata.name
-            for node in nodes
-            if node.metadata.name in self._numbers and takes_pods(node) and not self._is_lost(node)
-        ]
+        takers: list[str] = []
         trouble = claim_trouble(pod.claims(), self._claims.objects)
-        if not takers and not trouble:
-            trouble = f"{len(nodes)} node(s) had untolerated taint(s)"
-        if trouble:
+        if not trouble:
+            takers, trouble = choose(pod, nodes, self._placed(but=uid), self._takes_pods)
+        if not takers:
+            self._unplaced.add(key)
             write = unschedulable_write(pod, len(nodes), trouble, self._now())
             return _Next(write, about=pod, news=[podevents.unscheduled(write)] if write else ())
-        node = sorted(takers)[self._turn % len(takers)]
-        self._turn += 1
+        self._unplaced.discard(key)
+        node = self._assumed.get(uid, "")
+        if node not in takers:
+            node = takers[self._turn % len(takers)]
+            self._turn += 1
+            self._assumed[uid] = node
         return _Next(binding(pod, node), about=pod, news=[podevents.scheduled(pod, node)])
+
+    def _placed(self, but: str) -> list[Placed]:
+        """Return the pods that have a node, or will have by what was written; one of them not, by its UID."""
+        placed = []
+        for pod in self._pods.objects.values():
+            uid = pod.metadata.uid
+            node = pod.node or self._assumed.get(uid, "")
+            if node and uid != but and not pod.is_terminal:
+                placed.append(Placed(pod, node))
+        return placed
+
+    def _takes_pods(self, node: Node) -> bool:
+        return node.metadata.name in self._numbers and is_up(node) and not self._is_lost(node)
 
     def _collect(self, pod: Pod) -> _Next:
         """Remove a pod whose node is gone, after a while."""
@@ -495,9 +521,18 @@ def _finish(pod: Pod) -> _Next:
     return _Next() if pod.metadata.deletion_grace_period_seconds == 0 else _Next(deletion(pod, grace_s=0))
 
 
-def _standing(node: Node | None) -> tuple[bool, bool] | None:
+def _standing(node: Node | None) -> object:
     """Return what pods ask of a node."""
-    return (is_lost(node), takes_pods(node)) if node is not None else None
+    if node is None:
+        return None
+    return is_lost(node), is_up(node), node.spec.unschedulable, node.spec.taints, node.metadata.labels
+
+
+def _presence(pod: Pod | None) -> object:
+    """Return what other pods ask of one before they go to its node, or to any."""
+    if pod is None or not pod.node or pod.is_terminal:
+        return None
+    return pod.metadata.uid, pod.metadata.labels, pod.metadata.deletion_timestamp is None
 
 
 def _pod_path(namespace: str, name: str) -> str:

@@ -50,9 +50,9 @@ def is_lost(node: Node) -> bool:
     return node.metadata.annotation(LOST_ANNOTATION) == "true"
 
 
-def takes_pods(node: Node) -> bool:
-    """Tell whether new pods may come to the node."""
-    return not is_lost(node) and not node.spec.unschedulable and condition_status(node.status, "Ready") == "True"
+def is_up(node: Node) -> bool:
+    """Tell whether the node can run new pods, were they to come to it."""
+    return not is_lost(node) and condition_status(node.status, "Ready") == "True"
 
 
 def node_write(name: str, number: int, node: Node | None, now: Now) -> Write | None:

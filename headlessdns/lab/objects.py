@@ -68,6 +68,7 @@ class Metadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
+    labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     finalizers: list[str] | None = None
 
@@ -110,6 +111,10 @@ class PodSpec(msgspec.Struct, rename="camel"):
     volumes: list[_PodVolume] | None = None
     readiness_gates: list[_ReadinessGate] | None = None
     scheduling_gates: list[Json] | None = None
+    node_selector: dict[str, str] | None = None
+    affinity: Json | None = None
+    tolerations: list[Json] | None = None
+    topology_spread_constraints: list[Json] | None = None
 
 
 class Pod(msgspec.Struct):

@@ -102,6 +102,60 @@ def converse(talk: Callable[[Lab], Awaitable[None]], **options: Any) -> None:
     run(main())
 
 
+APART = {
+    "podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {"labelSelector": {"matchLabels": {"app": "zk"}}, "topologyKey": "kubernetes.io/hostname"}
+        ]
+    }
+}
+
+
+def test_pods_that_want_to_be_apart() -> None:
+    """Of three that come at once and want a node each two get one, and the third waits for the first that goes."""
+
+    async def talk(lab: Lab) -> None:
+        def node_of(name: str) -> str:
+            return str(lab.pod(name)["spec"].get("nodeName", ""))
+
+        def scheduled(name: str) -> Json:
+            found = lab.pod(name).get("status", {}).get("conditions", ())
+            return next((one for one in found if one["type"] == "PodScheduled"), {})
+
+        for name in ("zk-0", "zk-1", "zk-2"):
+            made = manifest(name, affinity=APART)
+            made["metadata"]["labels"] = {"app": "zk"}
+            lab.api.add(PODS, made)
+        await lab.ready("zk-0", "zk-1")
+        assert {node_of("zk-0"), node_of("zk-1")} == {"node-1", "node-2"}
+        await until(lambda: scheduled("zk-2").get("status") == "False")
+        said = "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."
+        assert scheduled("zk-2")["message"] == said
+        free = node_of("zk-1")
+        await lab.delete("zk-1")
+        await lab.ready("zk-2")
+        assert node_of("zk-2") == free
+
+    converse(talk)
+
+
+def test_a_pod_waits_for_a_label_of_a_node() -> None:
+    """A pod whose node selector no node meets comes up once one does."""
+
+    async def talk(lab: Lab) -> None:
+        lab.add("web-0", nodeSelector={"disk": "fast"})
+        await until(
+            lambda: (
+                conditions(lab.pod("web-0")).get("PodScheduled") == "False" if "status" in lab.pod("web-0") else False
+            )
+        )
+        lab.api.change(f"{NODES}/node-2", {"metadata": {"labels": {"disk": "fast"}}})
+        await lab.ready("web-0")
+        assert lab.pod("web-0")["spec"]["nodeName"] == "node-2"
+
+    converse(talk)
+
+
 def test_pod_comes_up() -> None:
     """A pod gets a node, is created, runs and is Ready, each after its time and with one write."""
 

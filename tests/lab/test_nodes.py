@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headlessdns.lab.nodes import host_ip, node_write, takes_pods
+from headlessdns.lab.nodes import host_ip, is_up, node_write
 from headlessdns.lab.objects import Node
 from tests.lab.making import at, node
 
@@ -89,12 +89,12 @@ def test_recovered() -> None:
         pytest.param(node(healthy()), True, id="ready"),
         pytest.param(node(), False, id="not-ready"),
         pytest.param(node(healthy(), annotations=LOST), False, id="lost"),
-        pytest.param(node(healthy(), unschedulable=True), False, id="cordoned"),
+        pytest.param(node(healthy(), unschedulable=True), True, id="cordoned"),
     ],
 )
-def test_takes_pods(what: Node, expected: bool) -> None:
-    """New pods come to nodes that are Ready and not cordoned."""
-    assert takes_pods(what) is expected
+def test_is_up(what: Node, expected: bool) -> None:
+    """A node is up when it is Ready, whatever else keeps pods away."""
+    assert is_up(what) is expected
 
 
 def test_host_addresses() -> None:

@@ -41,7 +41,9 @@ def faults(schema: Json, value: Any, old: Any = ABSENT, place: str = "") -> list
         old: What it was before, for an update.
         place: Where *value* is in the object; messages name fields from there on.
     """
-    found = _check(schema, value, "", old).faults
+    found = _check(schema, value, "", ABSENT).faults
+    if found and old is not ABSENT:
+        found = _check(schema, value, "", old).faults
     return [fault._replace(field=_full_path(place, fault.field.removeprefix("."))) for fault in found]
 
 
@@ -94,10 +96,17 @@ def _shown(value: Any) -> str:
     return _shown_number(value)
 
 
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def _shown_number(number: float) -> str:
     if isinstance(number, int) and number in _INT64:
         return str(number)
-    found = Decimal(repr(float(number)))
+    found = Decimal(repr(_float(number)))
     if -4 <= found.adjusted() < 6:
         return f"{found.normalize():f}"
     mantissa, power = f"{found.normalize():e}".split("e")
@@ -176,31 +185,33 @@ def _check_anew(schema: Json, value: Any, path: str, old: Any) -> _Result:
         else:
             found.add(fault)
     if value is None:
-        found.take(_enum(schema, value, path))
+        _add_enum(found, schema.get("enum"), value, path)
         return found
+    if kind == "number":
+        value = _float(value)
     found.passed += 2 if types or format else 1
     if not _ALTERNATIVES.isdisjoint(schema):
-        found.take(_alternatives(schema, value, path, old))
+        _add_alternatives(found, schema, value, path, old)
     found.passed += 1
     if kind == "string":
-        found.take(_text(schema, value, path))
         found.passed += 1
+        _add_text(found, schema, value, path)
         if format and (is_good := checker(format)) is not None:
             found.passed += 1
             if not is_good(value):
                 found.add(_typed(path, value, f"{format}: {go_quoted(value)}"))
     elif kind in _NUMBER_FORMATS:
-        found.take(_number(schema, types, format, value, path))
-        found.passed += 1
+        found.passed += 2
+        _add_number(found, schema, types, format, value, path)
     elif kind == "array":
-        found.take(_list(schema, value, path, old))
-        found.passed += 1
+        found.passed += 2
+        _add_list(found, schema, value, path, old)
     if "enum" in schema:
-        found.take(_enum(schema, value, path))
+        _add_enum(found, schema["enum"], value, path)
     found.passed += 2
     if kind == "object":
-        found.take(_object(schema, value, path, old))
         found.passed += 1
+        _add_object(found, schema, value, path, old)
     return found
 
 
@@ -225,30 +236,27 @@ def _typed(path: str, value: str, wanted: str) -> Fault:
     return _wrong("FieldValueTypeInvalid", "Invalid value", path, value, f"{path} in body must be of type {wanted}")
 
 
-def _enum(schema: Json, value: Any, path: str) -> _Result:
-    values = schema.get("enum")
+def _add_enum(found: _Result, values: list[Any] | None, value: Any, path: str) -> None:
     if not values or any(_same(value, one) for one in values if one is not None):
-        return _Result()
+        return
     listed = ", ".join(go_quoted(one if isinstance(one, str) else _shown(one)) for one in values)
     shown = "" if value is None else value
     detail = f"supported values: {listed}"
-    return _Result(_wrong("FieldValueNotSupported", "Unsupported value", path, shown, detail))
+    found.add(_wrong("FieldValueNotSupported", "Unsupported value", path, shown, detail))
 
 
-def _text(schema: Json, text: str, path: str) -> _Result:
-    """Return the first thing that is wrong with a text."""
+def _add_text(found: _Result, schema: Json, text: str, path: str) -> None:
+    """Add the first thing that is wrong with a text."""
     most, least, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if most is not None and len(text) > most:
-        return _Result(causes.too_long(path, most))
-    if least is not None and len(text) < least:
-        return _Result(_invalid(path, text, f"should be at least {least} chars long"))
-    if pattern and not _fits(pattern, text):
-        return _Result(_invalid(path, text, f"should match '{pattern}'"))
-    return _Result()
+        found.add(causes.too_long(path, most))
+    elif least is not None and len(text) < least:
+        found.add(_invalid(path, text, f"should be at least {least} chars long"))
+    elif pattern and not _fits(pattern, text):
+        found.add(_invalid(path, text, f"should match '{pattern}'"))
 
 
-def _number(schema: Json, types: tuple[str, ...], format: str, number: float, path: str) -> _Result:
-    found = _Result(passed=1)
+def _add_number(found: _Result, schema: Json, types: tuple[str, ...], format: str, number: float, path: str) -> None:
     is_whole = _kind(number) == "integer"
     if len(types) == 1 and not _is_in_range(types[0], format, number):
         how = f"with format {format} in" if format else "(default format) in"
@@ -267,7 +275,6 @@ def _number(schema: Json, types: tuple[str, ...], format: str, number: float, pa
     if most is not None and (number >= most if schema.get("exclusiveMaximum") else number > most):
         words = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
         found.add(_invalid(path, number, f"should be {words} {_shown_number(most)}"))
-    return found
 
 
 def _is_multiple(number: float, factor: float, *, is_whole: bool) -> bool:
@@ -278,18 +285,17 @@ def _is_multiple(number: float, factor: float, *, is_whole: bool) -> bool:
 
 def _is_in_range(type: str, format: str, number: float) -> bool:
     if type == "integer":
-        whole = math.trunc(number)
-        return whole == number and whole in (_INT32 if format == "int32" else _INT64)
+        numbers = _INT32 if format == "int32" else _INT64
+        return numbers.start <= number < numbers.stop and math.trunc(number) == number
     if format == "float":
         try:
             struct.pack("<f", number)
         except OverflowError:
             return False
-    return True
+    return math.isfinite(number)
 
 
-def _list(schema: Json, values: list[Any], path: str, old: Any) -> _Result:
-    found = _Result(passed=1)
+def _add_list(found: _Result, schema: Json, values: list[Any], path: str, old: Any) -> None:
     items = schema.get("items")
     if isinstance(items, dict):
         before = _old_items(schema, old)
@@ -301,7 +307,6 @@ def _list(schema: Json, values: list[Any], path: str, old: Any) -> _Result:
         found.add(_invalid(path, count, f"should have at least {least} items"))
     if most is not None and count > most:
         found.add(causes.too_many(path, count, most))
-    return found
 
 
 def _old_items(schema: Json, old: Any) -> dict[str, Any]:
@@ -316,8 +321,7 @@ def _key(schema: Json, item: Any) -> str:
     return json.dumps([item.get(key) for key in keys] if isinstance(item, dict) else None)
 
 
-def _object(schema: Json, value: Json, path: str, old: Any) -> _Result:
-    found = _Result()
+def _add_object(found: _Result, schema: Json, value: Json, path: str, old: Any) -> None:
     before = old if isinstance(old, dict) else {}
     count, least, most = len(value), schema.get("minProperties"), schema.get("maxProperties")
     if least is not None and count < least:
@@ -334,7 +338,6 @@ def _object(schema: Json, value: Json, path: str, old: Any) -> _Result:
     for name in schema.get("required") or ():
         if name not in value:
             found.add(causes.required(f"{path}.{name}"))
-    return found
 
 
 # ---- Alternatives
@@ -343,8 +346,7 @@ def _object(schema: Json, value: Json, path: str, old: Any) -> _Result:
 _ALTERNATIVES = frozenset({"anyOf", "oneOf", "allOf", "not"})
 
 
-def _alternatives(schema: Json, value: Any, path: str, old: Any) -> _Result:
-    found = _Result()
+def _add_alternatives(found: _Result, schema: Json, value: Any, path: str, old: Any) -> None:
     some, one, all_of, none = (schema.get(field) for field in ("anyOf", "oneOf", "allOf", "not"))
     if some:
         _take_any(found, [_check_anew(each, value, path, old) for each in some], path)
@@ -354,7 +356,6 @@ def _alternatives(schema: Json, value: Any, path: str, old: Any) -> _Result:
         _take_all(found, [_check_anew(each, value, path, old) for each in all_of], path)
     if isinstance(none, dict) and not _check_anew(none, value, path, old).faults:
         found.add(_about_nothing(f'"{path}" must not validate the schema (not)'))
-    return found
 
 
 def _nearest(results: list[_Result]) -> _Result:

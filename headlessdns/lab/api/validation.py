@@ -1,9 +1,9 @@
 """What the API server refuses of an object, in its words. Pure.
 
 Source: the validation of Kubernetes 1.36 (S52, S53 for StatefulSets and ControllerRevisions). In full for StatefulSet,
-ControllerRevision, Service and EndpointSlice; an OrdinalSet as its schema in ``deploy/crd`` says. Of other kinds:
-names, labels, annotations, owners, what is required, and what may not change. What has a wrong type is refused before,
-when the body is read.
+ControllerRevision, Service, EndpointSlice and PodDisruptionBudget; an OrdinalSet as its schema in ``deploy/crd`` says.
+Pods, what is stored, and ConfigMaps and Secrets have modules of their own. Of other kinds: names, labels, annotations,
+owners, what is required, and what may not change. What has a wrong type is refused before, when the body is read.
 """
 
 from __future__ import annotations

@@ -213,6 +213,9 @@ def normal(value: Json) -> Json:
     if isinstance(value, str):
         if _AGE.fullmatch(value):
             return "<age>"
+        # A list of faults: the real server finds those of a map in any order.
+        before, listed, faults = value.partition("errors:\n  ")
+        value = before + listed + "\n  ".join(sorted(faults.split("\n  ")))
         value = _SHOWN_NODE_PORT.sub(":<node port>/", value)
         text = _ADDRESS.sub("<address>", _TIME.sub("<time>", _UID.sub("<uid>", value)))
         return re.sub(r"(\w-)[bcdf-hj-np-tv-z2-9]{5}\b", r"\1<random>", text)
