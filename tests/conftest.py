@@ -9,6 +9,7 @@ import signal
 from collections import defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 from headlessdns.logs import JSONFormatter, TextFormatter
@@ -33,6 +34,10 @@ STAGES: dict[str, tuple[frozenset[str], int]] = {
 }
 
 namespace_numbers = itertools.count(1)
+
+# A machine that is shared makes any example slow once.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -50,7 +50,7 @@ from headlessdns.lab.pods import (
     wish_of,
 )
 from headlessdns.lab.refusals import read_refusal
-from headlessdns.lab.scheduling import Placed, choose
+from headlessdns.lab.scheduling import Placed, asks_of_others, choose, is_apart
 from headlessdns.lab.work import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -168,6 +168,7 @@ class Kubelet:
         # Pods that no node takes, and the nodes of those (by UID) whose binding is written and not seen yet.
         self._unplaced: set[Key] = set()
         self._assumed: dict[str, str] = {}
+        self._apart: set[str] = set()  # the UIDs of pods that keep others away
         self._nodes = Mirror(api, NODES_PATH, Node, self._node_changed, backoff=backoff)
         self._pods = Mirror(api, "/api/v1/pods", Pod, self._pod_changed, backoff=backoff)
         self._claims = Mirror(api, "/api/v1/persistentvolumeclaims", Claim, self._claim_changed, backoff=backoff)
@@ -293,6 +294,8 @@ class Kubelet:
         assert pod is not None
         if before is not None and (after is None or after.metadata.uid != before.metadata.uid):
             self._forget(before)
+        if after is not None and is_apart(after):
+            self._apart.add(after.metadata.uid)
         for claim in after.claims() if after else ():
             self._users.setdefault(claim, set()).add(pod.metadata.key)
         if after is None or after.node:
@@ -307,6 +310,7 @@ class Kubelet:
         """Let go of what a pod had that is gone."""
         uid = pod.metadata.uid
         self._assumed.pop(uid, None)
+        self._apart.discard(uid)
         self._runs.pop(uid, None)
         self._orphaned_s.pop(uid, None)
         self._pool.free(uid)
@@ -442,7 +446,8 @@ class Kubelet:
         takers: list[str] = []
         trouble = claim_trouble(pod.claims(), self._claims.objects)
         if not trouble:
-            takers, trouble = choose(pod, nodes, self._placed(but=uid), self._takes_pods)
+            placed = self._placed(but=uid) if self._apart or asks_of_others(pod) else []
+            takers, trouble = choose(pod, nodes, placed, self._takes_pods)
         if not takers:
             self._unplaced.add(key)
             write = unschedulable_write(pod, len(nodes), trouble, self._now())

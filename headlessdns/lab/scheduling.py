@@ -76,6 +76,16 @@ def choose(pod: Pod, nodes: Iterable[Node], placed: list[Placed], is_up: Callabl
     return Verdict(sorted(takers), ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items())))
 
 
+def asks_of_others(pod: Pod) -> bool:
+    """Tell whether it matters to *pod* which pods are there already."""
+    return bool(pod.spec.affinity or pod.spec.topology_spread_constraints)
+
+
+def is_apart(pod: Pod) -> bool:
+    """Tell whether *pod*, once it is there, keeps others away."""
+    return any(_terms(pod, "podAntiAffinity"))
+
+
 # The filters, in the order in which they are asked: a node is left out for the reason of the first.
 
 

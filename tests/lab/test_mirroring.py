@@ -157,6 +157,11 @@ def test_creation() -> None:
             id="not ready in one of two subsets",
         ),
         pytest.param(
+            [subset(unready=("192.0.2.1",)), subset("192.0.2.1")],
+            ["IPv4 http=80 (192.0.2.1)"],
+            id="not ready in the first of two subsets",
+        ),
+        pytest.param(
             [subset("192.0.2.1 db-0", "192.0.2.1 db-1")], ["IPv4 http=80 192.0.2.1"], id="an address under two names"
         ),
     ],
