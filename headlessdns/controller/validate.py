@@ -571,12 +571,16 @@ def _default_below(node: _Node, found: Any) -> None:
     """Add what is missing in *found* and below. Members that are null are not there."""
     for absent, defaults in node.rows:
         _fill(found, defaults, absent)
-    for step, below in node.below.items():
-        if step == "[]":
-            for item in found if isinstance(found, list) else ():
-                _default_below(below, item)
-        elif isinstance(found, dict) and found.get(step) is not None:
-            _default_below(below, found[step])
+    if not node.below:
+        return
+    if isinstance(found, list):
+        if items := node.below.get("[]"):
+            for item in found:
+                _default_below(items, item)
+    elif isinstance(found, dict):  # which has fewer members than could be there: there are thirty kinds of volumes
+        for step, value in found.items():
+            if value is not None and (below := node.below.get(step)) is not None:
+                _default_below(below, value)
 
 
 def _copied(value: Any) -> Any:

@@ -137,14 +137,9 @@ def _twice_in_yaml(body: bytes) -> tuple[str, ...]:
 
 
 def _has_duplicates(body: bytes) -> bool:
-    found = False
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        found = found or (len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs))
-
-    json.loads(body, object_pairs_hook=look)
-    return found
+    seen: list[list[tuple[str, Any]]] = []
+    json.loads(body, object_pairs_hook=seen.append)
+    return any(len(dict(pairs)) != len(pairs) for pairs in seen)
 
 
 class _Pairs(list[tuple[str, Any]]):
