@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from headlessdns.lab.api import causes, node_ports, validation
+from headlessdns.lab.api import causes, node_ports, servicerules
 from headlessdns.lab.api.kinds import Json
 from headlessdns.lab.api.status import Fault
 
@@ -179,7 +179,7 @@ def _settle_families(spec: Json, before: Json | None) -> list[Fault]:
         # Nobody knows which families hand-made endpoints have.
         is_unknown = spec.get("clusterIP") == NONE and not spec.get("selector")
         spec["ipFamilyPolicy"] = (before or {}).get("ipFamilyPolicy") or (_REQUIRED if is_unknown else _SINGLE)
-    faults = list(validation.address_causes(spec))
+    faults = list(servicerules.address_causes(spec))
     if faults:
         return faults
     if before is not None:
@@ -262,7 +262,7 @@ def _drop(service: Json, before: Json) -> None:
     node_ports.drop(spec, before)
     if before.get("type") == "LoadBalancer" != spec.get("type"):
         _drop_same(spec, before, "allocateLoadBalancerNodePorts", "loadBalancerClass")
-    if validation.is_external(before) and not validation.is_external(spec):
+    if servicerules.is_external(before) and not servicerules.is_external(spec):
         _drop_same(spec, before, "externalTrafficPolicy")
     if spec.get("type") != "LoadBalancer":
         service["status"]["loadBalancer"] = {}
