@@ -70,6 +70,8 @@ async def apply(api: Api, objects: Sequence[Raw], resources: Iterable[Resource])
             faults += await _apply_one(api, raw, resource, applied)
         elif other := _other_version(served, version, kind):
             faults.append(Fault(raw.place.where(("apiVersion",)), version, other, f"write `apiVersion: {other}`"))
+        elif right := _other_spelling(served, kind):
+            faults.append(Fault(raw.place.where(("kind",)), kind, right, f"write `kind: {right}`"))
         else:
             applied.skipped[kind] += 1
     if faults:
@@ -79,6 +81,11 @@ async def apply(api: Api, objects: Sequence[Raw], resources: Iterable[Resource])
 
 def _rank(kind: str) -> int:
     return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
+
+
+def _other_spelling(served: Iterable[tuple[str, str]], kind: str) -> str:
+    """Return the kind that differs from *kind* in the case of letters only; empty where there is none."""
+    return next((known for _, known in served if known.lower() == kind.lower() and known != kind), "")
 
 
 def _other_version(served: Iterable[tuple[str, str]], version: str, kind: str) -> str:

@@ -147,6 +147,10 @@ FAULTS: dict[str, tuple[str, str]] = {
         SET.replace("apps/v1", "apps/v1beta1"),
         "m.yaml:1: document 1: apiVersion: found apps/v1beta1; expected apps/v1; write `apiVersion: apps/v1`",
     ),
+    "a kind in other letters": (
+        SET.replace("kind: StatefulSet", "kind: Statefulset"),
+        "m.yaml:2: document 1: kind: found Statefulset; expected StatefulSet; write `kind: StatefulSet`",
+    ),
     "a kind that has moved": (
         "apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: a}",
         "m.yaml:1: document 1: apiVersion: found extensions/v1beta1; expected apps/v1; write `apiVersion: apps/v1`",

@@ -53,7 +53,7 @@ class Release(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """Remove a namespace in which nothing is left."""
+    """Let go of a namespace in which nothing is left."""
 
     target: Target
 
@@ -232,7 +232,9 @@ class Collector:
             except ApiError:
                 return  # a rule is against it; it stays until that changes
         elif isinstance(action, Finish):
-            self._store.delete(NAMESPACES, "", entry.name)
+            object = entry.object
+            if object.setdefault("spec", {}).pop("finalizers", None) or not object["metadata"].get("finalizers"):
+                self._rules.commit(resource, object, entry)  # it goes, unless finalizers of others hold it
         else:
             object = entry.object
             _change(object["metadata"], action)

@@ -52,6 +52,18 @@ def faults(definition: Json) -> Iterator[Cause]:
     yield from _approval(group, definition["metadata"].get("annotations") or {})
 
 
+def change_faults(definition: Json, old: Json) -> Iterator[Cause]:
+    """Yield what of *old* cannot become what *definition* has."""
+    conditions = (old.get("status") or {}).get("conditions") or ()
+    is_established = any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
+    for path in (*((("scope",), ("names", "kind")) if is_established else ()), ("group",), ("names", "plural")):
+        value, before = definition.get("spec") or {}, old.get("spec") or {}
+        for field in path:
+            value, before = value.get(field) or {}, before.get(field) or {}
+        if value != before:
+            yield causes.invalid(f"spec.{'.'.join(path)}", value or "", causes.IMMUTABLE)
+
+
 def _group(group: str) -> Iterator[Cause]:
     if not group:
         yield causes.required("spec.group")

@@ -111,8 +111,10 @@ def wanted(object: Json) -> Json:
 def is_over(resource: Resource, object: Json) -> bool:
     """Tell whether nothing holds an object any more that is to go."""
     metadata = object["metadata"]
-    if "deletionTimestamp" not in metadata or resource.qualified == NAMESPACES:
+    if "deletionTimestamp" not in metadata:
         return False
+    if resource.qualified == NAMESPACES and (object.get("spec") or {}).get("finalizers"):
+        return False  # something is left in it
     return not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
 
 

@@ -36,6 +36,7 @@ BOOKMARK_INTERVAL_S = 60.0
 LAST_BOOKMARK_S = 2.0  # before the end of a watch
 STALLED_S = 30.0  # a watcher that takes nothing for so long is cut off
 COLLECT_AT_ONCE = 200  # objects that are looked at before others have their turn
+_MAX_HEAD = 1 << 20  # octets of a request line, and of a header, as with a real API server
 COLLECT_AGAIN_S = 1.0  # after writes could not be kept
 
 _PATHS_WITHOUT_TOKEN = frozenset({"/healthz", "/livez", "/readyz", "/version"})
@@ -102,7 +103,9 @@ class EmbeddedApi:
         await asyncio.to_thread(built_in_schemas)
         context = self._make_certificates()
         self.store.listeners.append(self._wake)
-        server = web.Server(self._respond, access_log=None, handler_cancellation=True)
+        server = web.Server(
+            self._respond, access_log=None, handler_cancellation=True, max_line_size=_MAX_HEAD, max_field_size=_MAX_HEAD
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, ssl_context=context)

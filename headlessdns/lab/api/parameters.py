@@ -34,7 +34,7 @@ def options_of(request: Request, kind: str) -> Options:
     if not query:
         return Options(manager=default_manager)
     manager = query.get("fieldManager") or ""
-    faults = [*_manager_faults(manager), *_dry_run_faults([query["dryRun"]] if query.get("dryRun") else [])]
+    faults = [*_manager_faults(manager), *_dry_run_faults([query["dryRun"]] if "dryRun" in query else [])]
     validation = query.get("fieldValidation") or ""
     if validation not in ("", "Ignore", "Warn", "Strict"):
         faults.append(_unsupported("fieldValidation", validation, '"", "Ignore", "Strict", "Warn"'))
@@ -96,7 +96,7 @@ def deletion_of(request: Request, given: Json | None = None) -> Deletion:
         else:
             options = dict(request.query)
     grace_s = options.get("gracePeriodSeconds")
-    dry_run = options.get("dryRun") or request.query.get("dryRun") or []
+    dry_run = options.get("dryRun", request.query.get("dryRun", []))
     dry_run = dry_run if isinstance(dry_run, list) else [dry_run]
     policy = options.get("propagationPolicy") or ""
     orphan = options.get("orphanDependents")

@@ -189,7 +189,9 @@ class Rules:
     def _check_fields(self, resource: Resource, object: Json, options: Options, patch: Patch | None = None) -> None:
         """Drop fields that the kind does not have, and tell it or refuse the object, as the request wants it."""
         custom = self.registry.custom(resource)
-        dropped = crd.prune(custom.schema, object) if custom else unknown.drop_unknown(resource, object)
+        dropped = unknown.drop_unknown(resource, object)
+        if custom:
+            dropped = [*crd.prune(custom.schema, object), *dropped]
         wrong = [*options.duplicates]
         wrong += [f'unknown field "{path}"' for path in (dropped if patch is None else sorted(dropped))]
         if not wrong or options.validation == "Ignore":
@@ -263,7 +265,10 @@ class Rules:
         check_type(self.registry, resource, object)
         check_readable(resource, object)
         metadata = metadata_of(object)
-        if (metadata.setdefault("name", name) or "") != name:
+        if not metadata.get("name"):
+            why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            raise bad_request(why)
+        if metadata["name"] != name:
             raise bad_request(
                 f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
             )
@@ -495,6 +500,9 @@ class Rules:
                 raise not_found(resource, name)
             if metadata_of(object).get("name") != name:
                 raise other_name(object["metadata"].get("name"), name)
+            if uid := object["metadata"].get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(resource, name, why)
             return self.create(resource, namespace, object, options, is_applied=True)
         return self._replace_patched(resource, entry, object, options, subresource, is_applied=True)
 

@@ -5,11 +5,13 @@ Source: the fields that kube-apiserver 1.36 takes for each kind; k8s.io/apimachi
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from headlessdns.cluster import selectors
+from headlessdns.lab.api import causes
 from headlessdns.lab.api.kinds import RESOURCES, Json, Resource
 from headlessdns.lab.api.status import ApiError, bad_request
 from headlessdns.lab.api.store import Entry
@@ -108,6 +110,8 @@ def select(
         labels = selectors.parse(label_selector)
     except ValueError as error:
         raise bad_request(f"unable to parse requirement: {error}") from error
+    for requirement in labels.requirements:
+        _check_requirement(requirement)
     name = ""
     terms = []
     for text in filter(None, field_selector.split(",")):
@@ -122,6 +126,15 @@ def select(
         else:
             terms.append(_Term(tuple(field.split(".")), value, wanted))
     return Selection(labels, namespace, name, tuple(terms))
+
+
+def _check_requirement(requirement: selectors.Requirement) -> None:
+    for wrong in causes.qualified_name(requirement.key):
+        raise bad_request(f"unable to parse requirement: <nil>: Invalid value: {json.dumps(requirement.key)}: {wrong}")
+    for place, value in enumerate(sorted(requirement.values or ())):
+        for wrong in causes.label_value(value):
+            where = f"values[{place}][{requirement.key}]"
+            raise bad_request(f"unable to parse requirement: {where}: Invalid value: {json.dumps(value)}: {wrong}")
 
 
 def _unknown(resource: Resource, field: str) -> ApiError:

@@ -285,6 +285,8 @@ class Api:
         if content_type not in _PATCHES:
             raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         change = change_of(request.body, content_type, options)
+        if isinstance(change, dict) and content_type != APPLY_PATCH:
+            options = with_duplicates(options, request._replace(content_type=JSON))
         written = self.rules.patch(
             call.resource, call.namespace, call.name, content_type, change, options, subresource=call.subresource
         )
@@ -299,7 +301,9 @@ class Api:
         resource, namespace = call.resource, call.namespace
         selection = self._selection(call)
         test = selection.test()
+        limit = number_of(call.request.query, "limit")
         entries = [entry for entry in self.store.entries(resource.qualified, namespace) if test(entry)]
+        entries = entries[: limit or None]
         for entry in entries:
             if self.store.get(resource.qualified, namespace, entry.name) is not None:
                 self.rules.delete(resource, namespace, entry.name, how)
@@ -389,9 +393,6 @@ class Api:
         entry = self._entry(call)
         object = entry.object
         object.setdefault("spec", {})["finalizers"] = (body.get("spec") or {}).get("finalizers") or []
-        if not object["spec"]["finalizers"] and entry.is_terminating:
-            last = self.store.delete(NAMESPACES, "", call.name, last=object)
-            return Answer(200, last.octets)
         return Answer(200, self.rules.commit(call.resource, object, entry).octets)
 
     # Lists

@@ -30,6 +30,7 @@ class Shape(NamedTuple):
         is_atomic: An object that is one value.
         patch_replaces: A strategic merge patch replaces the object.
         has_atomic_items: Each item of the list is one value.
+        key_defaults: What a key is where the item lacks it.
     """
 
     keys: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Shape(NamedTuple):
     is_atomic: bool = False
     patch_replaces: bool = False
     has_atomic_items: bool = False
+    key_defaults: tuple[tuple[str, Any], ...] = ()
 
 
 _GRANULAR = Shape()
@@ -179,7 +181,10 @@ def _items(schema: Json) -> Json:
 def _shape_in_schema(schema: Json) -> Shape:
     list_type = schema.get("x-kubernetes-list-type")
     if list_type == "map":
-        return Shape(keys=tuple(schema.get("x-kubernetes-list-map-keys", ())))
+        keys = tuple(schema.get("x-kubernetes-list-map-keys", ()))
+        fields = _items(schema).get("properties") or {}
+        defaults = tuple((key, fields[key]["default"]) for key in keys if "default" in fields.get(key, {}))
+        return Shape(keys=keys, key_defaults=defaults)
     return Shape(is_set=list_type == "set", is_atomic=schema.get("x-kubernetes-map-type") == "atomic")
 
 
@@ -192,7 +197,8 @@ def item_key(shape: Shape, item: Any) -> str:
         return f"v:{_compact(item)}"
     if len(shape.keys) == 1 and isinstance(value := item.get(shape.keys[0]), str):
         return f'k:{{"{shape.keys[0]}":{_compact(value)}}}'
-    return f"k:{_compact({key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(shape.keys)})}"
+    defaults = {**_KEY_DEFAULTS, **dict(shape.key_defaults)}
+    return f"k:{_compact({key: item.get(key, defaults.get(key)) for key in sorted(shape.keys)})}"
 
 
 def _compact(value: Any) -> str:

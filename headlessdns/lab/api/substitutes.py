@@ -8,7 +8,8 @@ from headlessdns.lab.api.kinds import Json
 
 ZONE = "cluster.local"
 LOG, EXEC, ATTACH, FORWARD, PROXY = "log", "exec", "attach", "portforward", "proxy"
-SUBRESOURCES = frozenset({LOG, EXEC, ATTACH, FORWARD, PROXY})
+DEBUG = "ephemeralcontainers"
+SUBRESOURCES = frozenset({LOG, EXEC, ATTACH, FORWARD, PROXY, DEBUG})
 
 # Programs whose last argument that is no option is a name to look up.
 _ASKING = frozenset({"nslookup", "dig", "host", "ping", "getent", "kdig"})

@@ -168,6 +168,11 @@ def type_of(resource: Resource) -> Type | None:
     return _named(name) if name in built_in_schemas() else None
 
 
+def metadata_type() -> Type:
+    """Return the type of an object's metadata."""
+    return _named(OBJECT_META)
+
+
 # Reading
 
 
@@ -241,7 +246,7 @@ def wrong_value(resource: Resource, object: Json) -> Wrong | None:
     type = type_of(resource)
     if type is not None:
         return _wrong(type, object)
-    return _wrong(_named(OBJECT_META), object.get("metadata"))
+    return _wrong(metadata_type(), object.get("metadata"))
 
 
 def _wrong(type: Type, value: Any) -> Wrong | None:
@@ -445,7 +450,7 @@ def undeclared(resource: Resource, object: Json, schema: Json | None = None) -> 
 def _custom_type(schema: Json) -> Type:
     made = _of_custom_schema(schema)
     made.form = "struct"
-    made.fields |= {"apiVersion": Type("string"), "kind": Type("string"), "metadata": _named(OBJECT_META)}
+    made.fields |= {"apiVersion": Type("string"), "kind": Type("string"), "metadata": metadata_type()}
     return made
 
 

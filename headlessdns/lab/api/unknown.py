@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from headlessdns.lab.api.kinds import Json, Resource
-from headlessdns.lab.api.typed import Type, type_of
+from headlessdns.lab.api.typed import Type, metadata_type, type_of
 
 
 def drop_unknown(resource: Resource, object: Json) -> list[str]:
-    """Drop the fields of *object* that its built-in kind does not have, in place; return their paths."""
+    """Drop the fields that *object* cannot have, or its metadata where its kind is custom; return their paths."""
     type = type_of(resource)
     dropped: list[str] = []
     if type is not None:
         _walk(type, object, "", dropped)
+    else:  # of a custom resource, whose own fields its schema knows
+        _walk(metadata_type(), object.get("metadata"), "metadata", dropped)
     return dropped
 
 

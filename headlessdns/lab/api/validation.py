@@ -513,7 +513,9 @@ def _lease(new: Json, old: Json | None) -> _Rules:
 
 
 def _definition(new: Json, old: Json | None) -> _Rules:
-    return definitions.faults(new)
+    yield from definitions.faults(new)
+    if old is not None:
+        yield from definitions.change_faults(new, old)
 
 
 _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {

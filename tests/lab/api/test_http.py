@@ -107,6 +107,18 @@ def test_kubeconfig(tmp_path: Path) -> None:
     run(scene)
 
 
+def test_a_long_request() -> None:
+    """A request line of 9,000 octets and a header of 60,000 are answered, as a real API server does."""
+
+    async def scene(api: EmbeddedApi) -> None:
+        async with session(api) as client:
+            for query, headers in (("a" * 9_000, {}), ("", {"X-Long": "a" * 60_000})):
+                async with client.get(f"{CONFIG_MAPS}?{query}", headers=headers) as response:
+                    assert response.status == 200
+
+    run(scene)
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "in chunks"])
 def test_a_huge_body(chunked: bool) -> None:
     """A body of more than 3 MiB is refused with a Status."""

@@ -107,6 +107,7 @@ WEB_1 = "web-1.nginx.shop.svc.cluster.local"
         (["exec", "web-0", "--", "dig", "+short", "web-1.nginx.shop.svc.cluster.local."], ASKED, WEB_1),
         (["exec", "web-0", "--", "getent", "hosts", "web-1.nginx.shop.svc"], ASKED, WEB_1),
         (["attach", "web-0"], OWN_NAME, "web-0"),
+        (["debug", "web-0", "--image=busybox", "-c", "d"], OWN_NAME, "web-0"),
         (["port-forward", "pod/web-0", ":80"], FORWARD, ""),
         (["port-forward", "svc/nginx", ":80"], FORWARD, ""),
         (["get", "--raw", "/api/v1/namespaces/shop/pods/web-0:80/proxy/"], FORWARD, ""),
