@@ -438,3 +438,19 @@ def _without_changeable(new: Json, old: Json) -> Json:
         if field in old:
             done[field] = old[field]
     return done
+
+
+def addresses(status: Json, before: Json) -> Iterator[Cause]:
+    """Yield what is wrong with the addresses in the *status* of a pod; those that it had *before* may stay."""
+    if status.get("podIPs") == before.get("podIPs"):
+        return
+    found = [str(each.get("ip", "")) for each in items(status, "podIPs")]
+    known = {each.get("ip") for each in items(before, "podIPs")}
+    for index, address in enumerate(found):
+        if address not in known:
+            where = f"status.podIPs[{index}]"
+            yield from (causes.invalid(where, address, wrong) for wrong in causes.ip(address))
+    families = {ip.version for address in found if (ip := causes.sloppy_ip(address)) is not None}
+    if len(found) > 1 and (len(families) < 2 or len(found) > 2):
+        shown = [{"IP": address} for address in found]
+        yield causes.invalid("status.podIPs", shown, "may specify no more than one IP for each IP family")

@@ -20,6 +20,7 @@ from headlessdns.lab.api.forms import (
     FIRST_STATUS,
     GATED,
     PROTECTION,
+    agree_on_addresses,
     copy_field,
     fold_string_data,
     is_over,
@@ -409,6 +410,8 @@ class Rules:
             if field not in ("status", "metadata"):
                 copy_field(object, old, field)
         copy_field(object["metadata"], old["metadata"], "ownerReferences")
+        if resource.qualified == PODS:
+            agree_on_addresses(object)
         validation.default(resource, object)
         self._validate(resource, object, old)
 

@@ -434,6 +434,8 @@ def _claim(new: Json, old: Json | None) -> _Rules:
 
 def _pod(new: Json, old: Json | None) -> _Rules:
     spec, before = new.get("spec") or {}, (old or {}).get("spec")
+    if old is not None:
+        yield from podrules.addresses(new.get("status") or {}, old.get("status") or {})
     if old is not None and spec == before:
         return  # it was looked at when it came
     yield from podrules.pod_spec(spec, "spec")
