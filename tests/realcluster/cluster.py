@@ -57,6 +57,13 @@ COLLECTIONS = {
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
     "StatefulSet": "/apis/apps/v1/namespaces/{namespace}/statefulsets",
+    "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+    "ControllerRevision": "/apis/apps/v1/namespaces/{namespace}/controllerrevisions",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+    "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
+    "Secret": "/api/v1/namespaces/{namespace}/secrets",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
 }
 
 
@@ -192,10 +199,10 @@ class RealCluster:
             *self._apiserver_flags,
         ]
 
-    def start_manager(self, name: str, controllers: Iterable[str], qps: int = 500, flags: Sequence[str] = ()) -> None:
+    def start_manager(self, name: str, controllers: Iterable[str], qps: int = 500) -> None:
         """Start a kube-controller-manager that runs *controllers*; *name* is its own among the processes.
 
-        It sends at most *qps* requests a second for each controller; *flags* are further ones.
+        It sends at most *qps* requests a second for each controller.
         """
         port = free_port()
         arguments = [
@@ -207,7 +214,6 @@ class RealCluster:
             f"--controllers={','.join(controllers)}",
             f"--kube-api-qps={qps}",
             f"--kube-api-burst={2 * qps}",
-            *flags,
         ]
         program = self._programs["kube-controller-manager"]
         manager = Process([program, *arguments], self.folder / f"{name}.log")

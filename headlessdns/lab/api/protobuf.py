@@ -1,16 +1,20 @@
-"""The few kinds that kubectl sends in protobuf, read into the JSON they mean. Pure.
+"""Bodies in protobuf, read into the JSON they mean. Pure but for its table, a file of the package.
 
-kubectl writes JSON for what comes from files, but `create namespace`, `create service`, `create deployment` and the
-like, evictions and events go as ``application/vnd.kubernetes.protobuf``. Only the fields below are known; a body with
-another one is refused, so that nothing is lost silently.
+kubectl writes JSON for what comes from files, but `create namespace`, `create service`, evictions, events and the like
+go as ``application/vnd.kubernetes.protobuf``, and kube-controller-manager and many an operator write nothing else.
+`protobuf_fields.txt` has the fields of Kubernetes 1.36; a body with another one is refused, so that nothing is lost
+silently. Definitions of custom resources are not among them: clients write these as JSON.
 
-Source: `generated.proto` of k8s.io/api and k8s.io/apimachinery v0.36; Protocol Buffers, "Encoding".
+Source: Protocol Buffers, "Encoding"; the tags of the types of k8s.io/api, from which the table is made.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
 from typing import Any, NamedTuple
 
 from headlessdns.lab.api.kinds import Json
@@ -18,255 +22,54 @@ from headlessdns.lab.api.status import ApiError
 
 MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _OCTETS, _FIXED32 = 0, 1, 2, 5
+_ANY_VERSION = "*"
 
 
 class _Field(NamedTuple):
-    """One field: its name in JSON, what it is, and whether there are several of it.
+    """One field of a message.
 
-    `kind` is str, int, bool, count and flag (an int and a bool that JSON leaves out where they are 0 and false), time,
-    micro (a time with microseconds), map, bytesmap, IntOrString, or the name of a message.
+    Attributes:
+        name: In JSON; + where JSON has the fields of its message among those around it.
+        kind: A type of Go, or the name of a message.
+        plural: A list, a map, or nothing of the kind.
+        is_told: Whether JSON has it where it is empty: as Go does it for pointers, and without omitempty.
     """
 
     name: str
-    kind: str = "str"
-    is_list: bool = False
+    kind: str
+    plural: str = ""
+    is_told: bool = False
 
 
-_OBJECT_META = {
-    1: _Field("name"),
-    2: _Field("generateName"),
-    3: _Field("namespace"),
-    4: _Field("selfLink"),
-    5: _Field("uid"),
-    6: _Field("resourceVersion"),
-    7: _Field("generation", "int"),
-    8: _Field("creationTimestamp", "time"),
-    9: _Field("deletionTimestamp", "time"),
-    10: _Field("deletionGracePeriodSeconds", "int"),
-    11: _Field("labels", "map"),
-    12: _Field("annotations", "map"),
-    13: _Field("ownerReferences", "OwnerReference", is_list=True),
-    14: _Field("finalizers", is_list=True),
-}
-_META = _Field("metadata", "ObjectMeta")
-_MESSAGES: dict[str, dict[int, _Field]] = {
-    "ObjectMeta": _OBJECT_META,
-    "OwnerReference": {
-        1: _Field("kind"),
-        3: _Field("name"),
-        4: _Field("uid"),
-        5: _Field("apiVersion"),
-        6: _Field("controller", "bool"),
-        7: _Field("blockOwnerDeletion", "bool"),
-    },
-    "ObjectReference": {
-        1: _Field("kind"),
-        2: _Field("namespace"),
-        3: _Field("name"),
-        4: _Field("uid"),
-        5: _Field("apiVersion"),
-        6: _Field("resourceVersion"),
-        7: _Field("fieldPath"),
-    },
-    "LocalObjectReference": {1: _Field("name")},
-    "Preconditions": {1: _Field("uid"), 2: _Field("resourceVersion")},
-    "LabelSelector": {1: _Field("matchLabels", "map"), 2: _Field("matchExpressions", "Requirement", is_list=True)},
-    "Requirement": {1: _Field("key"), 2: _Field("operator"), 3: _Field("values", is_list=True)},
-    "NamespaceSpec": {1: _Field("finalizers", is_list=True)},
-    "NamespaceStatus": {1: _Field("phase")},
-    "EventSource": {1: _Field("component"), 2: _Field("host")},
-    "EventSeries": {1: _Field("count", "int"), 2: _Field("lastObservedTime", "micro")},
-    "ServiceSpec": {
-        1: _Field("ports", "ServicePort", is_list=True),
-        2: _Field("selector", "map"),
-        3: _Field("clusterIP"),
-        4: _Field("type"),
-        5: _Field("externalIPs", is_list=True),
-        7: _Field("sessionAffinity"),
-        8: _Field("loadBalancerIP"),
-        9: _Field("loadBalancerSourceRanges", is_list=True),
-        10: _Field("externalName"),
-        11: _Field("externalTrafficPolicy"),
-        12: _Field("healthCheckNodePort", "count"),
-        13: _Field("publishNotReadyAddresses", "flag"),
-        17: _Field("ipFamilyPolicy"),
-        18: _Field("clusterIPs", is_list=True),
-        19: _Field("ipFamilies", is_list=True),
-        20: _Field("allocateLoadBalancerNodePorts", "bool"),
-        21: _Field("loadBalancerClass"),
-        22: _Field("internalTrafficPolicy"),
-        23: _Field("trafficDistribution"),
-    },
-    "ServicePort": {
-        1: _Field("name"),
-        2: _Field("protocol"),
-        3: _Field("port", "int"),
-        4: _Field("targetPort", "IntOrString"),
-        5: _Field("nodePort", "count"),
-        6: _Field("appProtocol"),
-    },
-    "ServiceStatus": {1: _Field("loadBalancer", "Empty")},
-    "Empty": {},
-    "PodTemplateSpec": {1: _META, 2: _Field("spec", "PodSpec")},
-    "PodSpec": {
-        2: _Field("containers", "Container", is_list=True),
-        3: _Field("restartPolicy"),
-        4: _Field("terminationGracePeriodSeconds", "int"),
-        6: _Field("dnsPolicy"),
-        7: _Field("nodeSelector", "map"),
-        8: _Field("serviceAccountName"),
-        9: _Field("serviceAccount"),
-        10: _Field("nodeName"),
-        11: _Field("hostNetwork", "flag"),
-        12: _Field("hostPID", "flag"),
-        13: _Field("hostIPC", "flag"),
-        14: _Field("securityContext", "Empty"),
-        16: _Field("hostname"),
-        17: _Field("subdomain"),
-        19: _Field("schedulerName"),
-        20: _Field("initContainers", "Container", is_list=True),
-        24: _Field("priorityClassName"),
-    },
-    "Container": {
-        1: _Field("name"),
-        2: _Field("image"),
-        3: _Field("command", is_list=True),
-        4: _Field("args", is_list=True),
-        5: _Field("workingDir"),
-        6: _Field("ports", "ContainerPort", is_list=True),
-        7: _Field("env", "EnvVar", is_list=True),
-        8: _Field("resources", "Empty"),
-        13: _Field("terminationMessagePath"),
-        14: _Field("imagePullPolicy"),
-        16: _Field("stdin", "flag"),
-        17: _Field("stdinOnce", "flag"),
-        18: _Field("tty", "flag"),
-        20: _Field("terminationMessagePolicy"),
-    },
-    "ContainerPort": {
-        1: _Field("name"),
-        2: _Field("hostPort", "count"),
-        3: _Field("containerPort", "int"),
-        4: _Field("protocol"),
-        5: _Field("hostIP"),
-    },
-    "EnvVar": {1: _Field("name"), 2: _Field("value")},
-    "DeploymentSpec": {
-        1: _Field("replicas", "int"),
-        2: _Field("selector", "LabelSelector"),
-        3: _Field("template", "PodTemplateSpec"),
-        4: _Field("strategy", "Strategy"),
-        5: _Field("minReadySeconds", "count"),
-        6: _Field("revisionHistoryLimit", "int"),
-        7: _Field("paused", "flag"),
-        9: _Field("progressDeadlineSeconds", "int"),
-    },
-    "Strategy": {1: _Field("type")},
-    "DeploymentStatus": {
-        1: _Field("observedGeneration", "count"),
-        2: _Field("replicas", "count"),
-        3: _Field("updatedReplicas", "count"),
-        4: _Field("availableReplicas", "count"),
-        5: _Field("unavailableReplicas", "count"),
-        7: _Field("readyReplicas", "count"),
-    },
-    "PodDisruptionBudgetSpec": {
-        1: _Field("minAvailable", "IntOrString"),
-        2: _Field("selector", "LabelSelector"),
-        3: _Field("maxUnavailable", "IntOrString"),
-        4: _Field("unhealthyPodEvictionPolicy"),
-    },
-    "PodDisruptionBudgetStatus": {
-        1: _Field("observedGeneration", "count"),
-        3: _Field("disruptionsAllowed", "count"),
-        4: _Field("currentHealthy", "count"),
-        5: _Field("desiredHealthy", "count"),
-        6: _Field("expectedPods", "count"),
-    },
-    # Those that stand alone
-    "Namespace": {1: _META, 2: _Field("spec", "NamespaceSpec"), 3: _Field("status", "NamespaceStatus")},
-    "ConfigMap": {
-        1: _META,
-        2: _Field("data", "map"),
-        3: _Field("binaryData", "bytesmap"),
-        4: _Field("immutable", "bool"),
-    },
-    "Secret": {
-        1: _META,
-        2: _Field("data", "bytesmap"),
-        3: _Field("type"),
-        4: _Field("stringData", "map"),
-        5: _Field("immutable", "bool"),
-    },
-    "ServiceAccount": {
-        1: _META,
-        2: _Field("secrets", "ObjectReference", is_list=True),
-        3: _Field("imagePullSecrets", "LocalObjectReference", is_list=True),
-        4: _Field("automountServiceAccountToken", "bool"),
-    },
-    "Service": {1: _META, 2: _Field("spec", "ServiceSpec"), 3: _Field("status", "ServiceStatus")},
-    "Deployment": {1: _META, 2: _Field("spec", "DeploymentSpec"), 3: _Field("status", "DeploymentStatus")},
-    "PodDisruptionBudget": {
-        1: _META,
-        2: _Field("spec", "PodDisruptionBudgetSpec"),
-        3: _Field("status", "PodDisruptionBudgetStatus"),
-    },
-    "Binding": {1: _META, 2: _Field("target", "ObjectReference")},
-    "Eviction": {1: _META, 2: _Field("deleteOptions", "DeleteOptions")},
-    "DeleteOptions": {
-        1: _Field("gracePeriodSeconds", "int"),
-        2: _Field("preconditions", "Preconditions"),
-        3: _Field("orphanDependents", "bool"),
-        4: _Field("propagationPolicy"),
-        5: _Field("dryRun", is_list=True),
-    },
-    "Event": {
-        1: _META,
-        2: _Field("involvedObject", "ObjectReference"),
-        3: _Field("reason"),
-        4: _Field("message"),
-        5: _Field("source", "EventSource"),
-        6: _Field("firstTimestamp", "time"),
-        7: _Field("lastTimestamp", "time"),
-        8: _Field("count", "int"),
-        9: _Field("type"),
-        10: _Field("eventTime", "micro"),
-        11: _Field("series", "EventSeries"),
-        12: _Field("action"),
-        13: _Field("related", "ObjectReference"),
-        14: _Field("reportingComponent"),
-        15: _Field("reportingInstance"),
-    },
-    "Lease": {1: _META, 2: _Field("spec", "LeaseSpec")},
-    "LeaseSpec": {
-        1: _Field("holderIdentity"),
-        2: _Field("leaseDurationSeconds", "int"),
-        3: _Field("acquireTime", "micro"),
-        4: _Field("renewTime", "micro"),
-        5: _Field("leaseTransitions", "int"),
-    },
-}
-_ALONE = frozenset(
-    {
-        "Namespace",
-        "ConfigMap",
-        "Secret",
-        "ServiceAccount",
-        "Service",
-        "Deployment",
-        "PodDisruptionBudget",
-        "Binding",
-        "Eviction",
-        "DeleteOptions",
-        "Event",
-        "Lease",
-    }
-)
-_CORE_EVENT = "v1"  # events.k8s.io has an Event of another form
+_Messages = dict[str, dict[int, _Field]]
+
+
+@cache
+def _table() -> tuple[dict[tuple[str, str], str], _Messages]:
+    """Return the message of each version and kind, and the fields of each message by their numbers."""
+    kinds: dict[tuple[str, str], str] = {}
+    messages: _Messages = {}
+    fields: dict[int, _Field] = {}
+    for line in resources.files(__package__).joinpath("protobuf_fields.txt").read_text().splitlines():
+        match line.split():
+            case ["#", *_]:
+                pass
+            case ["=", version, kind, message]:
+                kinds[version, kind] = message
+            case [message]:
+                fields = messages[message] = {}
+            case [number, name, kind]:
+                plural = kind[:2] if kind[:2] in ("[]", "{}") else ""
+                fields[int(number)] = _Field(name, kind[len(plural) :].rstrip("!"), plural, kind.endswith("!"))
+    return kinds, messages
 
 
 class _BrokenError(Exception):
     """The octets are no such message."""
+
+
+class _UnknownError(Exception):
+    """There is a field that is not in the table."""
 
 
 def decode(body: bytes) -> Json | None:
@@ -281,11 +84,14 @@ def decode(body: bytes) -> Json | None:
         unknown = dict(_fields(body[len(MAGIC) :]))
         type_meta = {number: _text(value) for number, value in _fields(_octets(unknown.get(1, b"")))}
         version, kind = type_meta.get(1, ""), type_meta.get(2, "")
-        if kind not in _ALONE or (kind == "Event" and version != _CORE_EVENT):
+        kinds, _ = _table()
+        message = kinds.get((version, kind)) or kinds.get((_ANY_VERSION, kind))
+        if message is None:
             return None
-        object = _message(_MESSAGES[kind], _octets(unknown.get(2, b"")))
-        return None if object is None else {"kind": kind, "apiVersion": version, **object}
-    except (_BrokenError, IndexError, UnicodeDecodeError, OverflowError) as error:
+        return {"kind": kind, "apiVersion": version, **_message(message, _octets(unknown.get(2, b"")))}
+    except _UnknownError:
+        return None
+    except (_BrokenError, IndexError, ValueError, OverflowError, RecursionError) as error:
         raise ApiError(400, "BadRequest", f"the body is no protobuf of Kubernetes: {error}") from error
 
 
@@ -333,54 +139,64 @@ def _text(value: int | bytes) -> str:
     return _octets(value).decode()
 
 
-def _message(fields: dict[int, _Field], data: bytes) -> Json | None:
-    """Return a message as JSON, without what is empty as Go leaves it out; None where a field is not known."""
+def _message(name: str, data: bytes) -> Json:
+    """Return a message as JSON, without what is empty as Go leaves it out."""
+    fields = _table()[1][name]
     made: Json = {}
     for number, raw in _fields(data):
         field = fields.get(number)
         if field is None:
-            return None
-        if field.kind in ("map", "bytesmap"):
+            raise _UnknownError(f"{name} has no field {number}")
+        if field.plural == "{}":
             entry = dict(_fields(_octets(raw)))
-            value: Any = entry.get(2, b"")
-            shown = base64.b64encode(_octets(value)).decode() if field.kind == "bytesmap" else _text(value)
-            made.setdefault(field.name, {})[_text(entry.get(1, b""))] = shown
+            made.setdefault(field.name, {})[_text(entry.get(1, b""))] = _value(field.kind, entry.get(2, b""))
             continue
         value = _value(field.kind, raw)
-        if field.kind in _MESSAGES and value is None:
-            return None
-        if field.is_list:
+        if field.plural:
             made.setdefault(field.name, []).append(value)
-        elif value not in ("", None, {}) and (value or field.kind not in ("count", "flag")):
+        elif field.name == "+":
+            made.update(value)
+        elif value is not None and (value or field.is_told):
             made[field.name] = value
     return made
 
 
 def _value(kind: str, raw: int | bytes) -> Any:
-    if kind in _MESSAGES:
-        return _message(_MESSAGES[kind], _octets(raw))
-    if kind in ("time", "micro"):
-        return _time(_octets(raw), is_micro=kind == "micro")
-    if kind == "IntOrString":
-        parts = dict(_fields(_octets(raw)))
-        return _text(parts.get(3, b"")) if parts.get(1) else _value("int", parts.get(2, 0))
-    if kind == "str":
+    """Return one value as JSON has it."""
+    if kind == "string":
         return _text(raw)
+    if kind in ("bool", "int"):
+        return _number(raw) if kind == "int" else bool(_number(raw))
+    data = _octets(raw)
+    match kind:
+        case "bytes":
+            return base64.b64encode(data).decode()
+        case "meta.Time" | "meta.MicroTime":
+            return _time(data, is_micro=kind == "meta.MicroTime")
+        case "meta.FieldsV1" | "runtime.RawExtension":
+            return json.loads(_octets(dict(_fields(data)).get(1, b"null")))
+        case "resource.Quantity":
+            return _text(dict(_fields(data)).get(1, b""))
+        case "intstr.IntOrString":
+            parts = dict(_fields(data))
+            return _text(parts.get(3, b"")) if parts.get(1) else _number(parts.get(2, 0))
+    return _message(kind, data)
+
+
+def _number(raw: int | bytes) -> int:
     if not isinstance(raw, int):
         raise _BrokenError("octets stand where a number should")
-    if kind in ("bool", "flag"):
-        return bool(raw)
     return raw - (1 << 64) if raw >> 63 else raw
 
 
 def _time(data: bytes, *, is_micro: bool) -> str | None:
     found = dict(_fields(data))
-    seconds, nanoseconds = _value("int", found.get(1, 0)), _value("int", found.get(2, 0))
     if not found:
         return None
+    seconds, nanoseconds = _number(found.get(1, 0)), _number(found.get(2, 0))
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OSError):
+    except (ValueError, OSError, OverflowError):
         return None
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{nanoseconds // 1000:06}Z" if is_micro else f"{text}Z"

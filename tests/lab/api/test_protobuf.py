@@ -19,7 +19,9 @@ def message(kind: bytes, raw: bytes, version: bytes = b"v1") -> bytes:
     ("body", "object"),
     [
         pytest.param(
-            NAMESPACE, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "foo"}}, id="a Namespace"
+            NAMESPACE,
+            {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "foo"}, "spec": {}, "status": {}},
+            id="a Namespace",
         ),
         pytest.param(
             CONFIG_MAP,
@@ -56,17 +58,38 @@ def message(kind: bytes, raw: bytes, version: bytes = b"v1") -> bytes:
                         {"port": 81, "targetPort": "db", "nodePort": 5},
                     ]
                 },
+                "status": {"loadBalancer": {}},
             },
             id="ports by number and by name, and no zeros that JSON leaves out",
         ),
         pytest.param(
             message(b"PodDisruptionBudget", b"\x12\x06\x0a\x04\x08\x00\x10\x00\x1a\x02\x18\x00", b"policy/v1"),
-            {"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "spec": {"minAvailable": 0}},
-            id="a zero that was said",
+            {
+                "kind": "PodDisruptionBudget",
+                "apiVersion": "policy/v1",
+                "spec": {"minAvailable": 0},
+                "status": {"disruptionsAllowed": 0},
+            },
+            id="a zero that was said, and one that JSON has, too",
         ),
         pytest.param(message(b"Namespace", b"\x7a\x00"), None, id="a field that is not known"),
         pytest.param(message(b"Wish", b""), None, id="a kind that is not known"),
-        pytest.param(message(b"Event", b"", b"events.k8s.io/v1"), None, id="an Event of the other form"),
+        pytest.param(message(b"Event", b"", b"events.k8s.io/v2"), None, id="a version that is not known"),
+        pytest.param(
+            message(b"Pod", b"\x12\x0a\x0a\x08\x0a\x01\x65\x12\x03\x9a\x06\x00"),
+            None,
+            id="a field within a field that is not known",
+        ),
+        pytest.param(
+            message(b"Pod", b"\x12\x09\x0a\x07\x0a\x01\x65\x12\x02\x12\x00"),
+            {"kind": "Pod", "apiVersion": "v1", "spec": {"volumes": [{"name": "e", "emptyDir": {}}]}},
+            id="a field whose message stands for its level, and an empty one that was said",
+        ),
+        pytest.param(
+            message(b"ControllerRevision", b'\x12\x09\x0a\x07{"a":1}\x18\x00', b"apps/v1"),
+            {"kind": "ControllerRevision", "apiVersion": "apps/v1", "data": {"a": 1}, "revision": 0},
+            id="JSON within",
+        ),
     ],
 )
 def test_decode(body: bytes, object: dict[str, object] | None) -> None:

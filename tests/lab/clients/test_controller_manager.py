@@ -65,7 +65,6 @@ def lab() -> Iterator[RunningLab]:
             "--bind-address=127.0.0.1",
             f"--secure-port={port}",
             "--leader-elect=false",
-            "--kube-api-content-type=application/json",
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             f"--controllers={','.join(CONTROLLERS)}",

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 
 BUDGETS = "disruption-controller"
-# kube-controller-manager would else write protobuf, which a lab reads of few kinds only.
-JSON_BODIES = "--kube-api-content-type=application/json"
 
 
 class LabCluster(RealCluster):
@@ -56,14 +54,14 @@ class LabCluster(RealCluster):
         self._http = urllib3.PoolManager(maxsize=8, ca_certs=str(self.ca_file), retries=False)
 
     def start_budgets(self) -> None:
-        """Start the reference's controller of PodDisruptionBudgets beside the lab, which has none of its own.
+        """Start the reference's controller of PodDisruptionBudgets beside a lab without the part `budgets`.
 
         Raises:
             PeerMissingError: It is not on this machine.
         """
         if BUDGETS not in self.processes:
             self._programs["kube-controller-manager"] = find("kube-controller-manager")
-            self.start_manager(BUDGETS, [BUDGETS], flags=[JSON_BODIES])
+            self.start_manager(BUDGETS, [BUDGETS])
 
     @property
     def ca_file(self) -> Path:
@@ -120,7 +118,7 @@ class LabStage(Stage):
 
     def start_reference(self) -> None:
         """Start the reference: its controller of StatefulSets alone."""
-        self.cluster.start_manager(REFERENCE, [REFERENCE], flags=[JSON_BODIES])
+        self.cluster.start_manager(REFERENCE, [REFERENCE])
 
 
 class LabDNS(Answering):
