@@ -123,7 +123,7 @@ def _block(set: StatefulSet, wait: Wait | None, pods: Mapping[str, Pod], now_s: 
         return None
     pod = pods.get(wait.pod_name)
     if wait.pod is None and pod is not None and _is_foreign(set, pod):
-        return _Block(wait.pod_name, explain.foreign_trouble(pod.name, pod.metadata.controller()))
+        return _Block(wait.pod_name, explain.foreign_trouble(set, pod))
     return _Block(wait.pod_name, explain.trouble_in(wait, now_s))
 
 
@@ -282,9 +282,9 @@ def _length_faults(set: StatefulSet) -> list[tuple[str, str]]:
 
 def _foreign_faults(set: StatefulSet, pods: Mapping[str, Pod]) -> list[tuple[str, str]]:
     """Return the first only: what is told changes less, and the others show when it is mended."""
-    for name, pod in pods.items():
+    for pod in pods.values():
         if _is_foreign(set, pod):
-            trouble = explain.foreign_trouble(name, pod.metadata.controller())
+            trouble = explain.foreign_trouble(set, pod)
             return [(trouble.reason, f"{trouble.words}; {trouble.remedy}")]
     return []
 

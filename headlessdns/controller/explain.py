@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headlessdns.controller.actions import Wait, WaitKind
-from headlessdns.controller.model import ContainerStatus, OwnerReference, Pod, read_time
+from headlessdns.controller.model import ContainerStatus, Pod, StatefulSet, read_time
 
 OVERDUE_S = 60.0  # beyond its grace period a deletion does not end by itself
 
@@ -160,10 +160,20 @@ def trouble_in(wait: Wait, now_s: float) -> Trouble:
     return trouble_of(wait.pod, now_s)
 
 
-def foreign_trouble(name: str, owner: OwnerReference | None) -> Trouble:
-    """Return why the pod *name* is not created: a pod of that name is there, of *owner*, or of nobody."""
-    whose = f"belongs to {owner.kind} {owner.name}" if owner else "belongs to nobody, and its labels are not the set's"
-    return Trouble("NameConflict", f"a Pod {name} exists and {whose}", None, True, "delete it, then ours is created")
+def foreign_trouble(set: StatefulSet, pod: Pod) -> Trouble:
+    """Return why a pod of *set* is not created: *pod* has its name, and is of another owner, or of nobody."""
+    owner = pod.metadata.controller()
+    is_of_former = owner is not None and (owner.kind, owner.name) == (set.kind.value, set.name)
+    if owner is None:
+        whose = "belongs to nobody, and its labels are not the set's"
+    else:
+        whose = f"belongs to {'an earlier ' if is_of_former else ''}{owner.kind} {owner.name}"
+    words = f"a Pod {pod.name} exists and {whose}"
+    if pod.is_terminating:
+        return Trouble("NameConflict", words, remedy="it is being deleted, then ours is created")
+    if is_of_former:
+        return Trouble("NameConflict", words, remedy="the garbage collector deletes it, then ours is created")
+    return Trouble("NameConflict", words, None, True, "delete it, then ours is created")
 
 
 # Ages

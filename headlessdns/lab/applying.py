@@ -7,6 +7,7 @@ kubectl had set were made its own: else what was taken out of a manifest would s
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from headlessdns.cluster.documents import Raw
 from headlessdns.errors import Fault, ManifestError
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.patch import APPLY_PATCH
+from headlessdns.lab.api.typed import wrong_value
 from headlessdns.lab.kubelet import Api
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -181,7 +183,6 @@ _AS_GO_HAS_IT = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u202
 # Faults
 
 _UNKNOWN = re.compile(r'(unknown|duplicate) field "([^"]+)"')
-_MISFIT = re.compile(r"cannot unmarshal (\w+) into Go (?:struct field \w+\.(\S+)|value) of type (\S+)")
 _NO_NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
 _STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 
@@ -195,9 +196,12 @@ def _faults(answer: Answer, raw: Raw, resource: Resource) -> Iterator[Fault]:
             yield Fault(
                 raw.place.where(_path(field)), f"{_AN[word]} {word} field", f"a field of a {resource.kind}", remedy
             )
-    elif match := _MISFIT.search(message):
-        found_type, field, go_type = match.groups()
-        yield Fault(raw.place.where(_path(field or "")), f"a {found_type}", _GO.get(go_type, go_type), "correct it")
+    elif wrong := wrong_value(resource, copy.deepcopy(raw.value)):
+        text = msgspec.json.encode(wrong.value).decode()
+        shown = f"{_word_for(wrong.value)} {text}" if len(text) <= _SHOWN_MAX else _JSON_TYPES.get(text[0], "a number")
+        is_bare = wrong.wanted.form == "string" and isinstance(wrong.value, int | float)
+        remedy = "put it in quotes" if is_bare else "correct it"
+        yield Fault(raw.place.where(wrong.steps), shown, _WANTED.get(wrong.wanted.form, "something else"), remedy)
     elif match := _NO_NAMESPACE.search(message):
         remedy = "correct it, or add a Namespace to the manifests"
         yield Fault(raw.place.where(("metadata", "namespace")), match[1], "a namespace that is there", remedy)
@@ -209,7 +213,23 @@ def _faults(answer: Answer, raw: Raw, resource: Resource) -> Iterator[Fault]:
 
 
 _AN = {"unknown": "an", "duplicate": "a"}
-_GO = {"int32": "a number", "int64": "a number", "string": "text", "bool": "true or false"}
+_SHOWN_MAX = 60
+_JSON_TYPES = {"{": "an object", "[": "a list", '"': "another text"}
+_WANTED = {
+    "struct": "an object",
+    "map": "an object",
+    "list": "a list",
+    "string": "text",
+    "bool": "true or false",
+    "int32": "a whole number",
+    "int64": "a whole number",
+    "float64": "a number",
+    "int-or-string": "a whole number, or text",
+    "quantity": "a quantity, such as 500m, 2 or 1Gi",
+    "bytes": "octets in base64",
+    "time": "a time, such as 2026-01-02T03:04:05Z",
+    "micro": "a time in microseconds, such as 2026-01-02T03:04:05.678901Z",
+}
 
 
 def _path(field: str) -> Path:

@@ -660,7 +660,8 @@ def test_pods_of_a_former_set(files: Files) -> None:
     live = yaml.safe_load(SET)
     live["metadata"] |= {"namespace": "default", "uid": UID}
     files.there(live, pod(0, ownerReferences=[{**OWNER, "uid": "former"}]), HISTORY[0])
-    assert files.plan()[1].startswith("  warning NameConflict: a Pod web-0 exists and belongs to StatefulSet web; ")
+    expected = "  warning NameConflict: a Pod web-0 exists and belongs to an earlier StatefulSet web; "
+    assert files.plan()[1].startswith(expected)
 
 
 def test_a_claim_of_a_former_pod(files: Files) -> None:

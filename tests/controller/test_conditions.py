@@ -704,7 +704,12 @@ FOREIGN: dict[str, tuple[Json, str]] = {
     ),
     "of a former set of the name": (
         {"ownerReferences": [owner("uid-of-former")]},
-        "a Pod web-0 exists and belongs to StatefulSet web; delete it, then ours is created",
+        "a Pod web-0 exists and belongs to an earlier StatefulSet web; the garbage collector deletes it, "
+        "then ours is created",
+    ),
+    "of a former set of the name, on its way out": (
+        {"ownerReferences": [owner("uid-of-former")], "deletionTimestamp": time_at(-1)},
+        "a Pod web-0 exists and belongs to an earlier StatefulSet web; it is being deleted, then ours is created",
     ),
     "an orphan that is about to be adopted": ({"ownerReferences": []}, ""),
     "an orphan on its way out": ({"ownerReferences": [], "deletionTimestamp": time_at(-1)}, ""),

@@ -162,7 +162,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "a wrong type": (
         SET.replace("  serviceName: nginx", "  replicas: two"),
-        "m.yaml:6: document 1: spec.replicas: found a string; expected a number; correct it",
+        'm.yaml:6: document 1: spec.replicas: found the value "two"; expected a whole number; correct it',
     ),
     "a wrong value": (
         SET.replace("name: web", "name: We_b"),
@@ -191,11 +191,16 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "annotations that are a list": (
         "apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: [b]}\n",
-        "m.yaml:3: document 1: metadata.annotations: found a",
+        'm.yaml:3: document 1: metadata.annotations: found the value ["b"]; expected an object; correct it',
+    ),
+    "no quantity, deep within": (
+        SET.replace("image: nginx}]", "image: nginx,\n      resources: {limits: {memory: 1GB}}}]"),
+        "m.yaml:11: document 1: spec.template.spec.containers[0].resources.limits.memory: "
+        'found the value "1GB"; expected a quantity, such as 500m, 2 or 1Gi; correct it',
     ),
     "a namespace that is a number": (
         "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: 7}\n",
-        "m.yaml:3: document 1: metadata.namespace: found a number; expected text; correct it",
+        "m.yaml:3: document 1: metadata.namespace: found the number 7; expected text; put it in quotes",
     ),
 }
 

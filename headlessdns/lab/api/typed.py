@@ -183,6 +183,7 @@ class Wrong(NamedTuple):
         value: As it came.
         wanted: The type that it should be of.
         path: The fields down to it, without places in lists and keys of maps.
+        steps: The fields down to it, with places in lists and keys of maps.
         owner: The structure that has the last of these fields.
         said: What else is wrong with a value whose JSON type is right.
     """
@@ -190,6 +191,7 @@ class Wrong(NamedTuple):
     value: Any
     wanted: Type
     path: tuple[str, ...] = ()
+    steps: tuple[str | int, ...] = ()
     owner: str = ""
     said: str = ""
 
@@ -270,7 +272,7 @@ def _wrong_struct(type: Type, value: Any) -> Wrong | None:
             found = read(known, each) if read else None
             if found is not None:
                 owner = found.owner or type.go.rpartition(".")[2]
-                return found._replace(path=(name, *found.path), owner=owner)
+                return found._replace(path=(name, *found.path), steps=(name, *found.steps), owner=owner)
     if has_null:
         for name in [name for name, each in value.items() if each is None and name in fields]:
             del value[name]
@@ -313,7 +315,7 @@ def _wrong_inside(type: Type, value: Any, places: Iterable[Any]) -> Wrong | None
             zero = _ZEROS.get(inner.form)
             value[place] = zero() if zero else None
         elif (found := read(inner, value[place])) is not None:
-            return found
+            return found._replace(steps=(place, *found.steps))
     return None
 
 
