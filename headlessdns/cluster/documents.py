@@ -267,12 +267,26 @@ def _twice(key: yaml.ScalarNode, file: str, number: int) -> Fault:
     return Fault(where, f"the key {key.value} twice in one mapping", "each key once", _KEEP_ONE)
 
 
+# What libyaml says where it is no name of what was found.
+_LACKS = "did not find expected "
+_YAML_WORDS = {
+    "mapping values are not allowed in this context": (
+        "a colon where no mapping can begin",
+        "quotes around text, or the indentation of the lines before",
+    ),
+}
+
+
 def _syntax_fault(error: yaml.YAMLError, file: str, number: int) -> Fault:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{file}:{mark.line + 1}: document {number}" if mark else f"{file}: document {number}"
     if mark:
         problem = (getattr(error, "problem", None) or str(error)).removeprefix("found ")
-        return Fault(where, f"{problem} (column {mark.column + 1})", "YAML", "correct the line, or the one before it")
+        found, expected = _YAML_WORDS.get(problem, (problem, "YAML"))
+        if problem.startswith(_LACKS):
+            found, expected = "something else", problem.removeprefix(_LACKS)
+        column = f"(column {mark.column + 1})"
+        return Fault(where, f"{found} {column}", expected, "correct the line, or the one before it")
     return Fault(where, " ".join(str(error).split()), "YAML in UTF-8", "save the file as UTF-8 text")
 
 

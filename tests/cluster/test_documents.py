@@ -304,7 +304,7 @@ _DNS_NAME = "DNS labels of a-z, 0-9 and dashes, joined by dots, 253 characters a
         pytest.param(
             "a: [1\nb: 2",
             [
-                "f.yaml:2: document 1: found did not find expected ',' or ']' (column 2); expected YAML; "
+                "f.yaml:2: document 1: found something else (column 2); expected ',' or ']'; "
                 "correct the line, or the one before it"
             ],
             id="YAML syntax",

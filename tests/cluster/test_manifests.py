@@ -188,7 +188,7 @@ def test_every_fault_of_every_file_at_once(tmp_path: Path) -> None:
         f"{tmp_path}/empty: found a folder without manifests; expected files that end in .yaml, .yml or .json; "
         "name the folder or file that holds them",
         f'{tmp_path}/a.yaml:7: document 2: metadata.name: found "A"; expected {name}; rename it',
-        f"{tmp_path}/b.yaml:2: document 1: found did not find expected node content (column 1); expected YAML; "
+        f"{tmp_path}/b.yaml:2: document 1: found something else (column 1); expected node content; "
         "correct the line, or the one before it",
         f"{tmp_path}/d.yaml: found an empty file; expected at least one document; "
         "write an object into it, or remove the file",
@@ -493,7 +493,7 @@ def test_faults_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture
     (tmp_path / "a.yaml").write_text(manifest("Pod", "one"))
     asyncio.run(run())
     assert caplog.messages == [
-        f"{tmp_path}/a.yaml:2: document 1: found did not find expected node content (column 1); expected YAML; "
+        f"{tmp_path}/a.yaml:2: document 1: found something else (column 1); expected node content; "
         "correct the line, or the one before it (what was read before stays in use)",
         "manifests are whole again",
     ]
