@@ -94,6 +94,7 @@ PERCENT_RULE = "a valid percent string must be a numeric string followed by an e
 
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 NOT_NEGATIVE = "must be greater than or equal to 0"
+NOT_POSITIVE = "must be greater than zero"
 IMMUTABLE = "field is immutable"
 
 
@@ -121,6 +122,19 @@ def dns_subdomain(value: str) -> list[str]:
     wrong = ["must be no more than 253 characters"] if len(value.encode()) > 253 else []
     if not _matches(_SUBDOMAIN, value):
         wrong.append(_by_form(_SUBDOMAIN_RULE, _SUBDOMAIN, "example.com"))
+    return wrong
+
+
+_LOOSE_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_LOOSE_SUBDOMAIN = rf"{_LOOSE_LABEL}(\.{_LOOSE_LABEL})*"
+_LOOSE_RULE = _SUBDOMAIN_RULE.replace("characters, '-'", "characters, '_', '-'")
+
+
+def search_path(value: str) -> list[str]:
+    """Labels as in a subdomain, which may have underscores as well."""
+    wrong = ["must be no more than 253 characters"] if len(value.encode()) > 253 else []
+    if not _matches(_LOOSE_SUBDOMAIN, value):
+        wrong.append(_by_form(_LOOSE_RULE, _LOOSE_SUBDOMAIN, "example.com"))
     return wrong
 
 
@@ -175,6 +189,14 @@ def environment_name(value: str) -> list[str]:
     if not _matches("[ -<>-~]+", value):
         return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
     return []
+
+
+def header_name(value: str) -> list[str]:
+    """The name of a header of HTTP."""
+    if _matches("[-A-Za-z0-9]+", value):
+        return []
+    rule = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return [_by_form(rule, "[-A-Za-z0-9]+", "X-Header-Name")]
 
 
 def port_name(value: str) -> list[str]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from headlessdns.lab.api import causes, podrules
+from headlessdns.lab.api.commonrules import items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.kinds import Json
-from headlessdns.lab.api.podrules import items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.status import Fault as Cause
 
 _Rules = Iterator[Cause]

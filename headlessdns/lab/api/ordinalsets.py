@@ -13,8 +13,8 @@ from typing import Any
 from headlessdns.controller.model import MAX_ORDINAL
 from headlessdns.controller.quantities import parse
 from headlessdns.lab.api import causes
+from headlessdns.lab.api.commonrules import items
 from headlessdns.lab.api.kinds import Json
-from headlessdns.lab.api.podrules import items
 from headlessdns.lab.api.status import Fault as Cause
 
 _Rules = Iterator[Cause]

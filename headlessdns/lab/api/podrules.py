@@ -1,7 +1,7 @@
 """What the API server refuses of pods and of their templates. Pure.
 
-Source: the validation of pods in Kubernetes 1.36, as far as a lab goes: containers, images, names, ports, environment,
-probes, volumes and their mounts, requests and limits, the policies, and what of a pod may change.
+Source: the validation of pods in Kubernetes 1.36, as far as a lab goes: containers, images, names, ports, volumes
+and their mounts, the policies, and what of a pod may change; the modules beside this one have more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from headlessdns.lab.api import causes, resourcerules
+from headlessdns.lab.api import causes, handlerrules, placerules, resourcerules, settingrules
+from headlessdns.lab.api.commonrules import annotation_causes, items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.kinds import Json
 from headlessdns.lab.api.status import Fault as Cause
 
@@ -22,11 +23,9 @@ _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
-_PROBE_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
-_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _INT32_MAX = 2**31 - 1
-_GROUPS = ("containers", "initContainers")
+_CONTAINER_POLICIES = ("Always", "Never", "OnFailure")
+_OF_CONTAINERS = ("containers", "initContainers", "terminationGracePeriodSeconds")  # what their rules look at
 _REMEMBERED_OCTETS = 16_384
 
 _encode = msgspec.json.Encoder().encode
@@ -37,43 +36,6 @@ _CHANGEABLE = (
     "`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-
-
-def items(value: Any, field: str) -> list[Json]:
-    """Return the objects in the list *field* of *value*."""
-    found = value.get(field)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def label_causes(found: Any, field: str) -> Iterator[Cause]:
-    """Return what is wrong with labels."""
-    for key, value in (found or {}).items():
-        for wrong in causes.qualified_name(key):
-            yield causes.invalid(field, key, wrong)
-        for wrong in causes.label_value(str(value)):
-            yield causes.invalid(field, value, wrong)
-
-
-_ANNOTATIONS_MAX_OCTETS = 256 * 1024
-
-
-def annotation_causes(found: Any, field: str) -> Iterator[Cause]:
-    """Return what is wrong with annotations."""
-    for key in found or {}:
-        yield from (causes.invalid(field, key, wrong) for wrong in causes.qualified_name(key.lower()))
-    octets = sum(len(key.encode()) + len(str(value).encode()) for key, value in (found or {}).items())
-    if octets > _ANNOTATIONS_MAX_OCTETS:
-        yield causes.too_long(field, _ANNOTATIONS_MAX_OCTETS)
-
-
-def label_form(value: str, field: str) -> Iterator[Cause]:
-    """Return what keeps *value* from being a DNS label."""
-    return (causes.invalid(field, value, wrong) for wrong in causes.dns_label(value))
-
-
-def subdomain_form(value: str, field: str) -> Iterator[Cause]:
-    """Return what keeps *value* from being a DNS name."""
-    return (causes.invalid(field, value, wrong) for wrong in causes.dns_subdomain(value))
 
 
 def template(found: Json, field: str) -> Iterator[Cause]:
@@ -87,18 +49,24 @@ def template(found: Json, field: str) -> Iterator[Cause]:
         yield causes.forbidden(f"{field}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
-def pod_spec(spec: Json, field: str) -> Iterator[Cause]:
-    """Return what is wrong with the spec of a pod at *field*, defaults included."""
+def pod_spec(spec: Json, field: str, *, is_pod: bool = False) -> Iterator[Cause]:
+    """Return what is wrong with the spec at *field* of a pod or of a template of pods, defaults included."""
     volumes: set[str] = set()
     yield from _volumes(spec, f"{field}.volumes", volumes)
-    octets = _encode({group: spec.get(group) for group in _GROUPS})
+    octets = _encode({name: spec.get(name) for name in _OF_CONTAINERS})
     if len(octets) > _REMEMBERED_OCTETS:
         yield from _of_containers(spec, field, volumes)
     else:
         yield from _remembered_causes(octets, field, frozenset(volumes))
+    yield from settingrules.host_network(spec, field, is_pod=is_pod)
     yield from _word(spec, field, "restartPolicy", _RESTART_POLICIES)
     yield from _word(spec, field, "dnsPolicy", _DNS_POLICIES)
     yield from label_causes(spec.get("nodeSelector"), f"{field}.nodeSelector")
+    yield from settingrules.pod_rights(spec, f"{field}.securityContext")
+    yield from placerules.affinity(spec.get("affinity"), f"{field}.affinity")
+    yield from settingrules.dns(spec, f"{field}.dnsConfig")
+    yield from settingrules.gates(spec, field)
+    yield from placerules.spreading(spec, f"{field}.topologySpreadConstraints")
     for name, check in (("serviceAccountName", subdomain_form), ("nodeName", subdomain_form)):
         if spec.get(name):
             yield from check(spec[name], f"{field}.{name}")
@@ -109,11 +77,8 @@ def pod_spec(spec: Json, field: str) -> Iterator[Cause]:
     for name in ("hostname", "subdomain"):
         if spec.get(name):
             yield from label_form(spec[name], f"{field}.{name}")
-    for alias in items(spec, "hostAliases"):
-        where = f"{field}.hostAliases.ip"
-        yield from (causes.invalid(where, alias.get("ip", ""), wrong) for wrong in causes.ip(alias.get("ip", "")))
-        for name in alias.get("hostnames") or []:
-            yield from subdomain_form(name, f"{field}.hostAliases.hostnames")
+    yield from placerules.tolerations(spec, f"{field}.tolerations")
+    yield from settingrules.host_aliases(spec, f"{field}.hostAliases")
 
 
 def _of_containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
@@ -227,7 +192,10 @@ def _containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
         if name in seen:
             yield causes.duplicate(f"{here}.name", name)
         seen.add(name)
-        yield from _probes(container, here)
+        yield from handlerrules.hooks(container, here, spec.get("terminationGracePeriodSeconds"))
+        yield from handlerrules.probes(container, here)
+        if container.get("restartPolicy") is not None and container["restartPolicy"] not in _CONTAINER_POLICIES:
+            yield causes.unsupported(f"{here}.restartPolicy", container["restartPolicy"], _CONTAINER_POLICIES)
     yield from _host_ports(containers, where)
 
 
@@ -240,12 +208,13 @@ def _init_containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Caus
             yield causes.duplicate(f"{here}.name", name)
         seen.add(name)
         if container.get("restartPolicy") == "Always":
-            yield from _probes(container, here)
+            yield from handlerrules.hooks(container, here, spec.get("terminationGracePeriodSeconds"))
+            yield from handlerrules.probes(container, here)
             continue
-        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-            if container.get(probe) is not None:
+        for each in ("lifecycle", *handlerrules.PROBES):
+            if container.get(each) is not None:
                 words = "may not be set for init containers without restartPolicy=Always"
-                yield causes.forbidden(f"{here}.{probe}", words)
+                yield causes.forbidden(f"{here}.{each}", words)
 
 
 def _container(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
@@ -259,10 +228,12 @@ def _container(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause
     yield from _ports(container, f"{field}.ports")
     for index, variable in enumerate(items(container, "env")):
         yield from _variable(variable, f"{field}.env[{index}]")
+    yield from settingrules.environment_sources(container, f"{field}.envFrom")
     yield from _mounts(container, f"{field}.volumeMounts", volumes)
     yield from _devices(container, f"{field}.volumeDevices", volumes)
     yield from _word(container, field, "imagePullPolicy", _PULL_POLICIES)
     yield from resourcerules.requirements(container.get("resources") or {}, f"{field}.resources")
+    yield from settingrules.container_rights(container, f"{field}.securityContext")
 
 
 def _ports(container: Json, field: str) -> Iterator[Cause]:
@@ -296,22 +267,12 @@ def _host_ports(containers: list[Json], field: str) -> Iterator[Cause]:
 
 
 def _variable(variable: Json, field: str) -> Iterator[Cause]:
-    name, source = variable.get("name") or "", variable.get("valueFrom")
+    name = variable.get("name") or ""
     if not name:
         yield causes.required(f"{field}.name")
     else:
         yield from (causes.invalid(f"{field}.name", name, each) for each in causes.environment_name(name))
-    if source is None:
-        return
-    found = [each for each in _SOURCES if source.get(each) is not None]
-    where = f"{field}.valueFrom"
-    if not found:
-        listed = ", ".join(f"`{each}`" for each in _SOURCES[:-1])
-        yield causes.invalid(where, "", f"must specify one of: {listed} or `{_SOURCES[-1]}`")
-    elif variable.get("value"):
-        yield causes.invalid(where, "", "may not be specified when `value` is not empty")
-    elif len(found) > 1:
-        yield causes.invalid(where, "", "may not have more than one field specified at a time")
+    yield from settingrules.variable_source(variable, field)
 
 
 def _mounts(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
@@ -343,37 +304,6 @@ def _devices(container: Json, field: str, volumes: Set[str]) -> Iterator[Cause]:
             yield causes.not_found(f"{here}.name", name)
         if not device.get("devicePath"):
             yield causes.required(f"{here}.devicePath")
-
-
-def _probes(container: Json, field: str) -> Iterator[Cause]:
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        probe = container.get(name)
-        if isinstance(probe, dict):
-            yield from _probe(probe, f"{field}.{name}")
-            if name != "readinessProbe" and probe.get("successThreshold", 1) != 1:
-                yield causes.invalid(f"{field}.{name}.successThreshold", probe["successThreshold"], "must be 1")
-
-
-def _probe(probe: Json, field: str) -> Iterator[Cause]:
-    handlers = [each for each in _HANDLERS if probe.get(each) is not None]
-    for index, name in enumerate(handlers):
-        if index:
-            yield causes.forbidden(f"{field}.{name}", "may not specify more than 1 handler type")
-        elif name in {"httpGet", "tcpSocket"}:
-            yield from port_or_name(probe[name].get("port", 0), f"{field}.{name}.port")
-        elif name == "exec" and not probe[name].get("command"):
-            yield causes.required(f"{field}.exec.command")
-    if not handlers:
-        yield causes.required(field, "must specify a handler type")
-    for name in _PROBE_NUMBERS:
-        if probe.get(name, 0) < 0:
-            yield causes.invalid(f"{field}.{name}", probe[name], causes.NOT_NEGATIVE)
-
-
-def port_or_name(port: Any, field: str) -> Iterator[Cause]:
-    """Return what keeps *port* from being a number of a port or the name of one."""
-    wrong = causes.port_name(port) if isinstance(port, str) else causes.port_number(port)
-    return (causes.invalid(field, port, each) for each in wrong)
 
 
 def pod_change(new: Json, old: Json) -> Iterator[Cause]:

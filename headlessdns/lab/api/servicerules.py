@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from headlessdns.lab.api import causes, podrules
+from headlessdns.lab.api import causes, handlerrules, podrules
+from headlessdns.lab.api.commonrules import items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.endpointrules import endpoint_ip
 from headlessdns.lab.api.kinds import Json
-from headlessdns.lab.api.podrules import items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.status import Fault as Cause
 
 _Rules = Iterator[Cause]
@@ -98,7 +98,7 @@ def _service_port(port: Json, field: str, needs_name: bool, seen: set[str]) -> _
     yield from (causes.invalid(f"{field}.port", number, wrong) for wrong in causes.port_number(number))
     if port.get("protocol") not in podrules.PROTOCOLS:
         yield causes.unsupported(f"{field}.protocol", port.get("protocol"), podrules.PROTOCOLS)
-    yield from podrules.port_or_name(port.get("targetPort", 0), f"{field}.targetPort")
+    yield from handlerrules.port_or_name(port.get("targetPort", 0), f"{field}.targetPort")
     if port.get("appProtocol") is not None:
         found = port["appProtocol"]
         yield from (causes.invalid(f"{field}.appProtocol", found, wrong) for wrong in causes.qualified_name(found))

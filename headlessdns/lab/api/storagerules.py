@@ -13,8 +13,9 @@ from typing import Any
 
 from headlessdns.controller.quantities import canonical, parse
 from headlessdns.lab.api import causes
+from headlessdns.lab.api.commonrules import items, subdomain_form
 from headlessdns.lab.api.kinds import Json
-from headlessdns.lab.api.podrules import host_path, items, no_steps_back, subdomain_form
+from headlessdns.lab.api.podrules import host_path, no_steps_back
 from headlessdns.lab.api.status import Fault as Cause
 
 _Rules = Iterator[Cause]

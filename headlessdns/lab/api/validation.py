@@ -15,10 +15,17 @@ from typing import Any
 
 from headlessdns.controller.quantities import parse
 from headlessdns.lab.api import causes, configrules, definitions, endpointrules, podrules, servicerules, storagerules
+from headlessdns.lab.api.commonrules import (
+    annotation_causes,
+    items,
+    label_causes,
+    label_form,
+    selector_causes,
+    subdomain_form,
+)
 from headlessdns.lab.api.defaults import admit, admit_again, default
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.ordinalsets import ordinal_set
-from headlessdns.lab.api.podrules import annotation_causes, items, label_causes, label_form, subdomain_form
 from headlessdns.lab.api.status import Fault as Cause
 from headlessdns.lab.api.status import invalid
 
@@ -140,29 +147,6 @@ def _go(names: Iterable[str]) -> str:
 
 
 # ---- Selectors and quantities
-
-
-def _selector(selector: Json, field: str) -> _Rules:
-    yield from label_causes(selector.get("matchLabels"), f"{field}.matchLabels")
-    for index, expression in enumerate(items(selector, "matchExpressions")):
-        here, operator, values = (
-            f"{field}.matchExpressions[{index}]",
-            expression.get("operator"),
-            expression.get("values"),
-        )
-        if operator in {"In", "NotIn"}:
-            if not values:
-                yield causes.required(f"{here}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        elif operator in {"Exists", "DoesNotExist"}:
-            if values:
-                wrong = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                yield causes.forbidden(f"{here}.values", wrong)
-        else:
-            yield causes.invalid(f"{here}.operator", operator or "", "not a valid selector operator")
-        key = expression.get("key") or ""
-        yield from (causes.invalid(f"{here}.key", key, wrong) for wrong in causes.qualified_name(key))
-        for number, value in enumerate(values or []):
-            yield from (causes.invalid(f"{here}.values[{number}]", value, wrong) for wrong in causes.label_value(value))
 
 
 def _selects(selector: Json, labels: Json) -> bool | None:
@@ -311,7 +295,7 @@ def _set_template(spec: Json, field: str, claims: list[Json], skips_template: bo
     if selector is None:
         yield causes.required(f"{field}.selector")
     else:
-        yield from _selector(selector, f"{field}.selector")
+        yield from selector_causes(selector, f"{field}.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             yield causes.invalid(f"{field}.selector", {}, "empty selector is invalid for statefulset")
         matches = _selects(selector, labels)
@@ -391,7 +375,7 @@ def _claim_spec(spec: Json, field: str) -> _Rules:
     if not modes:
         yield causes.required(f"{field}.accessModes", "at least 1 access mode is required")
     if isinstance(spec.get("selector"), dict):
-        yield from _selector(spec["selector"], f"{field}.selector")
+        yield from selector_causes(spec["selector"], f"{field}.selector")
     yield from storagerules.access_modes(modes, f"{field}.accessModes")
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     number, where = parse(storage), f"{field}.resources[storage]"
@@ -438,7 +422,7 @@ def _pod(new: Json, old: Json | None) -> _Rules:
         yield from podrules.addresses(new.get("status") or {}, old.get("status") or {})
     if old is not None and spec == before:
         return  # it was looked at when it came
-    yield from podrules.pod_spec(spec, "spec")
+    yield from podrules.pod_spec(spec, "spec", is_pod=True)
     if old is not None:
         yield from podrules.pod_change(spec, before or {})
 
@@ -452,7 +436,7 @@ def _workload(new: Json, old: Json | None) -> _Rules:
     if selector is None:
         yield causes.required("spec.selector")
     else:
-        yield from _selector(selector, "spec.selector")
+        yield from selector_causes(selector, "spec.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             name = {"Deployment": "deployment", "ReplicaSet": "replicaset"}.get(kind, "")
             yield causes.invalid("spec.selector", {}, f"empty selector is invalid for {name}")
@@ -486,7 +470,7 @@ def _budget(new: Json, old: Json | None) -> _Rules:
         if value is not None:
             yield from _number_or_percent(value, f"spec.{field}")
     if isinstance(spec.get("selector"), dict):
-        yield from _selector(spec["selector"], "spec.selector")
+        yield from selector_causes(spec["selector"], "spec.selector")
     if policy is not None and policy not in _EVICTION_POLICIES:
         yield causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, _EVICTION_POLICIES)
     status = new.get("status") or {}
