@@ -65,18 +65,34 @@ def check_readable(resource: Resource, object: Json) -> None:
         raise bad_request(why)
 
 
-def check_patched(resource: Resource, object: Json, content_type: str, change: Any) -> Patch:
-    """Refuse what a patch has made of an object where values have not the type of their field; else return it.
+def check_patched(registry: Registry, resource: Resource, object: Json, content_type: str, change: Any) -> Patch:
+    """Refuse what a patch has made of an object where it is of another kind, or a value not of its field's type.
+
+    A strategic merge patch is made for one kind, so that it cannot change it.
 
     Raises:
-        ApiError: One has not.
+        ApiError: That is so.
     """
     patch = Patch(content_type, change, _encode(object))
+    is_strategic = content_type == STRATEGIC_MERGE_PATCH
     found = typed.wrong_value(resource, object)
     if found is not None:
-        is_strategic = content_type == STRATEGIC_MERGE_PATCH
         raise unreadable_patch(patch, found.restored if is_strategic else found.unmarshalled)
+    if is_strategic:
+        object["apiVersion"], object["kind"] = resource.group_version, resource.kind
+    elif registry.custom(resource) is None and (why := _other_kind(registry, resource, object)):
+        raise unreadable_patch(patch, why)
     return patch
+
+
+def _other_kind(registry: Registry, resource: Resource, object: Json) -> str:
+    version, kind = (object.get("apiVersion") or resource.group_version), (object.get("kind") or resource.kind)
+    if (version, kind) == (resource.group_version, resource.kind):
+        return ""
+    if (version, kind) not in {(one.group_version, one.kind) for one in registry}:
+        return f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"'
+    short, group = version.rpartition("/")[2], resource.group.partition(".")[0] or "core"
+    return f"converting ({short}.{kind}) to ({group}.{resource.kind}): unknown conversion"
 
 
 def unreadable_patch(patch: Patch, why: str) -> ApiError:
@@ -87,5 +103,7 @@ def unreadable_patch(patch: Patch, why: str) -> ApiError:
 
 
 def other_name(name: object, wanted: str) -> ApiError:
-    """Return the refusal of an object that is called otherwise than its path says."""
+    """Return the refusal of an object that is called otherwise than its path says, or nothing at all."""
+    if not name:
+        return bad_request(f"the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
     return bad_request(f"the name of the object ({name}) does not match the name on the URL ({wanted})")

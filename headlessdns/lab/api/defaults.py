@@ -322,7 +322,18 @@ def _replica_set(object: Json) -> None:
 _ALWAYS_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
+def _agree_on_addresses(pod: Json) -> None:
+    """Let both fields of a pod's status that have its address say the same; the older one is right."""
+    status = pod.get("status") or {}
+    address, addresses = status.get("podIP"), status.get("podIPs") or []
+    if address and (not addresses or addresses[0].get("ip") != address):
+        status["podIPs"] = [{"ip": address}]
+    elif addresses and not address:
+        status["podIP"] = addresses[0].get("ip", "")
+
+
 def _pod(object: Json) -> None:
+    _agree_on_addresses(object)
     spec = _part(object, "spec")
     _add_pod_defaults(spec)
     _fill(spec, enableServiceLinks=True)
@@ -440,7 +451,18 @@ _NODE_INFO = (
 )
 
 
+def _agree_on_prefixes(node: Json) -> None:
+    """Let both fields of a Node that have the addresses of its pods say the same; the older one is right."""
+    spec = node.get("spec") or {}
+    prefix, prefixes = spec.get("podCIDR"), spec.get("podCIDRs") or []
+    if prefix and (not prefixes or prefixes[0] != prefix):
+        spec["podCIDRs"] = [prefix]
+    elif prefixes and not prefix:
+        spec["podCIDR"] = prefixes[0]
+
+
 def _node(object: Json) -> None:
+    _agree_on_prefixes(object)
     _part(object, "spec")
     status = _part(object, "status")
     _fill(_part(_part(status, "daemonEndpoints"), "kubeletEndpoint"), Port=0)

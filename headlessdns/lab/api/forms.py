@@ -118,16 +118,6 @@ def is_over(resource: Resource, object: Json) -> bool:
     return not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
 
 
-def agree_on_addresses(pod: Json) -> None:
-    """Let both fields of a pod's status that have its address say the same; the older one is right."""
-    status = pod.get("status") or {}
-    address, addresses = status.get("podIP"), status.get("podIPs") or []
-    if address and (not addresses or addresses[0].get("ip") != address):
-        status["podIPs"] = [{"ip": address}]
-    elif addresses and not address:
-        status["podIP"] = addresses[0].get("ip", "")
-
-
 def is_set_of_fields(tree: Any) -> bool:
     """Tell whether *tree* is one of those in managedFields."""
     return isinstance(tree, dict) and all(map(is_set_of_fields, tree.values()))

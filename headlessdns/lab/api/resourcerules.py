@@ -44,12 +44,12 @@ def requirements(found: Json, field: str) -> Iterator[Cause]:
     for name in sorted(limits):
         here = f"{field}.limits[{name}]"
         yield from _name(name, here)
-        yield from _amount(name, limits[name], here)
+        yield from amount(name, limits[name], here)
         yield from _pages(name, limits[name], here)
     for name in sorted(requests):
         here = f"{field}.requests[{name}]"
         yield from _name(name, here)
-        yield from _amount(name, requests[name], here)
+        yield from amount(name, requests[name], here)
         yield from _bounds(name, requests[name], limits.get(name), field)
         yield from _pages(name, requests[name], here)
     names = {*limits, *requests}
@@ -57,7 +57,8 @@ def requirements(found: Json, field: str) -> Iterator[Cause]:
         yield causes.forbidden(field, "HugePages require cpu or memory")
 
 
-def _amount(name: str, quantity: Any, field: str) -> Iterator[Cause]:
+def amount(name: str, quantity: Any, field: str) -> Iterator[Cause]:
+    """Return what is wrong with how much there is of the resource *name*."""
     number = parse(quantity) or Decimal(0)
     if number < 0:
         yield causes.invalid(field, canonical(quantity), causes.NOT_NEGATIVE)

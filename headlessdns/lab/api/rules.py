@@ -20,7 +20,6 @@ from headlessdns.lab.api.forms import (
     FIRST_STATUS,
     GATED,
     PROTECTION,
-    agree_on_addresses,
     copy_field,
     fold_string_data,
     is_over,
@@ -266,13 +265,8 @@ class Rules:
         check_type(self.registry, resource, object)
         check_readable(resource, object)
         metadata = metadata_of(object)
-        if not metadata.get("name"):
-            why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            raise bad_request(why)
-        if metadata["name"] != name:
-            raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-            )
+        if metadata.get("name") != name:
+            raise other_name(metadata.get("name"), name)
         self._settle_namespace(resource, namespace, metadata)
         entry = self.store.get(resource.qualified, namespace, name)
         if entry is None:
@@ -410,8 +404,6 @@ class Rules:
             if field not in ("status", "metadata"):
                 copy_field(object, old, field)
         copy_field(object["metadata"], old["metadata"], "ownerReferences")
-        if resource.qualified == PODS:
-            agree_on_addresses(object)
         validation.default(resource, object)
         self._validate(resource, object, old)
 
@@ -464,7 +456,7 @@ class Rules:
             raise not_found(resource, name)
         live = self._in_version(resource, entry)
         object = apply_patch(content_type, live, change, resource)
-        patch = check_patched(resource, object, content_type, change)
+        patch = check_patched(self.registry, resource, object, content_type, change)
         return self._replace_patched(resource, entry, object, options, subresource, patch=patch)
 
     def _apply(

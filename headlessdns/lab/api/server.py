@@ -241,6 +241,7 @@ class Api:
         if method == "GET":
             if is_set(call.request.query, "watch"):
                 return self._watch(call)
+            self._check_version(call)
             return self._shown_one(call, 200, self._entry(call).octets)
         if method == "PUT":
             return self._update(call)
@@ -249,6 +250,15 @@ class Api:
         if method == "DELETE" and not call.subresource:
             return self._delete(call)
         raise method_not_allowed()
+
+    def _check_version(self, call: _Call) -> None:
+        """Refuse what cannot be at least as new as it is asked for."""
+        try:
+            wanted = version_of(call.request.query.get("resourceVersion", ""))
+        except ValueError as error:
+            raise ApiError(500, "", str(error)) from error
+        if wanted > self.store.version:
+            raise too_large_version(wanted, self.store.version)
 
     def _entry(self, call: _Call) -> Entry:
         entry = self.store.get(call.resource.qualified, call.namespace, call.name)

@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from headlessdns.controller.quantities import parse
-from headlessdns.lab.api import causes, configrules, definitions, endpointrules, podrules, servicerules, storagerules
+from headlessdns.lab.api import (
+    causes,
+    configrules,
+    definitions,
+    endpointrules,
+    noderules,
+    podrules,
+    servicerules,
+    storagerules,
+)
 from headlessdns.lab.api.commonrules import (
     annotation_causes,
     items,
@@ -498,6 +507,13 @@ def _lease(new: Json, old: Json | None) -> _Rules:
         yield causes.invalid("spec.leaseTransitions", transitions, causes.NOT_NEGATIVE)
 
 
+def _namespace(new: Json, old: Json | None) -> _Rules:
+    phase = (new.get("status") or {}).get("phase", "")
+    wanted, how = ("Terminating", "not empty") if new["metadata"].get("deletionTimestamp") else ("Active", "empty")
+    if old is not None and phase != wanted and phase != (old.get("status") or {}).get("phase"):
+        yield causes.invalid("status.Phase", phase, f"may only be '{wanted}' if `deletionTimestamp` is {how}")
+
+
 def _definition(new: Json, old: Json | None) -> _Rules:
     yield from definitions.faults(new)
     if old is not None:
@@ -515,6 +531,8 @@ _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "PersistentVolume"): storagerules.volume,
+    ("", "Namespace"): _namespace,
+    ("", "Node"): noderules.node,
     ("", "Pod"): _pod,
     ("", "ConfigMap"): configrules.config_map,
     ("", "Secret"): configrules.secret,
