@@ -119,7 +119,7 @@ def patch_scale(
     else:
         # Of a custom resource a scale takes the patches that this one takes.
         patched = apply_patch(content_type, live, change, resource if rules.registry.custom(resource) else SCALE)
-        check_patched(SCALE, patched, content_type, change)
+        check_patched(rules.registry, SCALE, patched, content_type, change)
     return set_scale(rules, resource, namespace, name, patched, options)
 
 

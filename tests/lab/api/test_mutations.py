@@ -57,7 +57,7 @@ POD: Json = {
     ],
     "initContainers": [{"name": "i", "image": "b"}],
     "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "c", "configMap": {"name": "c"}}],
-    "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 3}],
+    "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3}],
     "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "a"}]}},
     "securityContext": {"runAsUser": 1},
     "readinessGates": [{"conditionType": "a"}],
