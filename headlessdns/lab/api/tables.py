@@ -7,18 +7,33 @@ Columns of priority 1 are those of ``-o wide``. Source: answers of kube-apiserve
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headlessdns.lab.api import jsonpath
+from headlessdns.lab.api.cells import (
+    AGE,
+    CONTAINERS,
+    NAME,
+    SELECTOR,
+    Column,
+    Kind,
+    age_of,
+    at,
+    condition_of,
+    containers_of,
+    duration,
+    labels_text,
+    name_of,
+    seconds,
+    selector_text,
+    since,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from headlessdns.lab.api.cells import Cell, Cells
     from headlessdns.lab.api.kinds import Json, Resource
-
-    Cell = str | int | float | bool | None
-    Cells = list[Cell]
 
 MEDIA_TYPE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -26,24 +41,6 @@ MEDIA_TYPE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 FINISHED = {"Succeeded": "The pod has ended, and all is well.", "Failed": "The pod has ended, and something failed."}
 
 SHOWN_ENDPOINTS = 3
-
-
-class Column(NamedTuple):
-    """One column.
-
-    Attributes:
-        name: What kubectl prints in capitals.
-        description: For people.
-        priority: 0 is always shown, 1 with ``-o wide``.
-        type: As in OpenAPI, or ``date``.
-        format: ``name`` marks the object's name.
-    """
-
-    name: str
-    description: str
-    priority: int = 0
-    type: str = "string"
-    format: str = ""
 
 
 def table(
@@ -110,100 +107,6 @@ def _row(resource: Resource, one: Json, cells: Cells, include_object: str) -> Js
             "metadata": one.get("metadata") or {},
         }
     return row
-
-
-# ---- reading objects
-
-
-def at(one: Json, path: str, default: Any = None) -> Any:
-    """Return what *one* has at *path*, a chain of names with dots; *default* where there is nothing, or null."""
-    value: Any = one
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return default if value is None else value
-
-
-def _name(one: Json) -> str:
-    return str(at(one, "metadata.name", ""))
-
-
-def _condition(one: Json, kind: str) -> Json:
-    found: Json = next((c for c in at(one, "status.conditions", []) if c.get("type") == kind), {})
-    return found
-
-
-# ---- times
-
-
-def seconds(timestamp: str | None) -> float | None:
-    """Return the Unix time of *timestamp* (RFC 3339); None where it is missing or no time."""
-    if not timestamp:
-        return None
-    try:
-        moment = datetime.fromisoformat(timestamp)
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-
-
-def duration(duration_s: float) -> str:
-    """Return *duration_s* in two or three figures, such as ``5m12s``, ``3h``, ``6d4h``, ``2y11d``.
-
-    Clocks differ, so up to 2 s before now count as now; what lies further ahead is ``<invalid>``.
-    """
-    whole_s = int(duration_s)
-    if whole_s < 0:
-        return "0s" if whole_s == -1 else "<invalid>"
-    minutes, hours, days = whole_s // 60, whole_s // 3600, whole_s // 86400
-    # Below the limit in seconds: the greater unit and, where it is no 0, the lesser one.
-    for limit_s, text, rest in (
-        (120, f"{whole_s}s", ""),
-        (10 * 60, f"{minutes}m", f"{whole_s % 60}s"),
-        (3 * 3600, f"{minutes}m", ""),
-        (8 * 3600, f"{hours}h", f"{minutes % 60}m"),
-        (48 * 3600, f"{hours}h", ""),
-        (8 * 86400, f"{days}d", f"{hours % 24}h"),
-        (2 * 365 * 86400, f"{days}d", ""),
-        (8 * 365 * 86400, f"{days // 365}y", f"{days % 365}d"),
-    ):
-        if whole_s < limit_s:
-            return text + rest if rest[:-1] not in {"", "0"} else text
-    return f"{days // 365}y"
-
-
-def since(timestamp: str | None, now_s: float) -> str:
-    """Return the age of *timestamp* as `duration` says it."""
-    moment_s = seconds(timestamp)
-    return "<unknown>" if moment_s is None else duration(now_s - moment_s)
-
-
-def _age(one: Json, now_s: float) -> str:
-    return since(at(one, "metadata.creationTimestamp"), now_s)
-
-
-# ---- words for parts of objects
-
-
-def labels_text(labels: Json) -> str:
-    """Return a map as ``a=1,b=2``, in the order of the keys."""
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-
-
-_OPERATORS = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "DoesNotExist": "!{}"}
-
-
-def selector_text(selector: Json) -> str:
-    """Return a label selector as ``a=1,b in (2,3),!c``, in the order of the keys."""
-    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or []:
-        values = ",".join(sorted(expression.get("values") or []))
-        parts.append((expression["key"], _OPERATORS[expression["operator"]].format(expression["key"], values)))
-    return ",".join(text for _, text in sorted(parts))
-
-
-def _containers(one: Json) -> Cells:
-    containers = at(one, "spec.template.spec.containers", [])
-    return [",".join(c.get(field, "") for c in containers) for field in ("name", "image")]
 
 
 def _first_ones(texts: Sequence[str], nothing: str) -> str:
@@ -301,7 +204,7 @@ def _main_state(one: Json, before: _PodState) -> _PodState:
             running = True
             ready += 1
     if word == "Completed":
-        if running and _condition(one, "Ready").get("status") == "True":
+        if running and condition_of(one, "Ready").get("status") == "True":
             word = "Running"
         else:
             word = failure or ("NotReady" if running else word)
@@ -311,10 +214,10 @@ def _main_state(one: Json, before: _PodState) -> _PodState:
 def _pod_state(one: Json) -> _PodState:
     phase = at(one, "status.phase", "")
     word = at(one, "status.reason", "") or phase
-    if _condition(one, "PodScheduled").get("reason") == "SchedulingGated":
+    if condition_of(one, "PodScheduled").get("reason") == "SchedulingGated":
         word = "SchedulingGated"
     state, of_sidecars, waits = _init_state(one, word)
-    if not waits or _condition(one, "Initialized").get("status") == "True":
+    if not waits or condition_of(one, "Initialized").get("status") == "True":
         state = _main_state(one, state._replace(restarts=of_sidecars))
     if at(one, "metadata.deletionTimestamp"):
         if at(one, "status.reason") == "NodeLost":
@@ -331,7 +234,7 @@ def pod_word(one: Json) -> str:
 
 def _readiness_gates(one: Json) -> str:
     gates = at(one, "spec.readinessGates", [])
-    passed = sum(_condition(one, gate["conditionType"]).get("status") == "True" for gate in gates)
+    passed = sum(condition_of(one, gate["conditionType"]).get("status") == "True" for gate in gates)
     return f"{passed}/{len(gates)}" if gates else "<none>"
 
 
@@ -340,11 +243,11 @@ def _pod(one: Json, now_s: float) -> Cells:
     total = len(at(one, "spec.containers", [])) + sum(map(_is_sidecar, at(one, "spec.initContainers", [])))
     addresses = at(one, "status.podIPs", []) or [{"ip": at(one, "status.podIP", "")}]
     return [
-        _name(one),
+        name_of(one),
         f"{state.ready}/{total}",
         state.word,
         state.restarts.text(now_s),
-        _age(one, now_s),
+        age_of(one, now_s),
         addresses[0].get("ip") or "<none>",
         at(one, "spec.nodeName", "") or "<none>",
         at(one, "status.nominatedNodeName", "") or "<none>",
@@ -375,12 +278,12 @@ def _port(port: Json) -> str:
 def _service(one: Json, now_s: float) -> Cells:
     addresses = at(one, "spec.clusterIPs", []) or [at(one, "spec.clusterIP", "")]
     return [
-        _name(one),
+        name_of(one),
         at(one, "spec.type", "ClusterIP"),
         addresses[0] or "<none>",
         _external_addresses(one),
         ",".join(map(_port, at(one, "spec.ports", []))) or "<none>",
-        _age(one, now_s),
+        age_of(one, now_s),
         labels_text(at(one, "spec.selector", {})) or "<none>",
     ]
 
@@ -398,7 +301,7 @@ def _subset_endpoints(subset: Json) -> list[str]:
 def _endpoints(one: Json, now_s: float) -> Cells:
     subsets = one.get("subsets") or []
     texts = [text for subset in subsets for text in _subset_endpoints(subset)]
-    return [_name(one), _first_ones(texts, "") if subsets else "<none>", _age(one, now_s)]
+    return [name_of(one), _first_ones(texts, "") if subsets else "<none>", age_of(one, now_s)]
 
 
 def _slice_port(port: Json) -> str:
@@ -409,11 +312,11 @@ def _slice_port(port: Json) -> str:
 def _endpoint_slice(one: Json, now_s: float) -> Cells:
     addresses = [a for endpoint in one.get("endpoints") or [] for a in endpoint.get("addresses") or []]
     return [
-        _name(one),
+        name_of(one),
         one.get("addressType", ""),
         _first_ones([_slice_port(p) for p in one.get("ports") or []], "<unset>"),
         _first_ones(addresses, "<unset>"),
-        _age(one, now_s),
+        age_of(one, now_s),
     ]
 
 
@@ -422,29 +325,29 @@ def _endpoint_slice(one: Json, now_s: float) -> Cells:
 
 def _stateful_set(one: Json, now_s: float) -> Cells:
     ready = f"{at(one, 'status.readyReplicas', 0)}/{at(one, 'spec.replicas', 0)}"
-    return [_name(one), ready, _age(one, now_s), *_containers(one)]
+    return [name_of(one), ready, age_of(one, now_s), *containers_of(one)]
 
 
 def _deployment(one: Json, now_s: float) -> Cells:
     return [
-        _name(one),
+        name_of(one),
         f"{at(one, 'status.readyReplicas', 0)}/{at(one, 'spec.replicas', 0)}",
         at(one, "status.updatedReplicas", 0),
         at(one, "status.availableReplicas", 0),
-        _age(one, now_s),
-        *_containers(one),
+        age_of(one, now_s),
+        *containers_of(one),
         selector_text(at(one, "spec.selector", {})),
     ]
 
 
 def _replica_set(one: Json, now_s: float) -> Cells:
     return [
-        _name(one),
+        name_of(one),
         at(one, "spec.replicas", 0),
         at(one, "status.replicas", 0),
         at(one, "status.readyReplicas", 0),
-        _age(one, now_s),
-        *_containers(one),
+        age_of(one, now_s),
+        *containers_of(one),
         selector_text(at(one, "spec.selector", {})) or "<none>",
     ]
 
@@ -459,12 +362,12 @@ def _controller(one: Json) -> str:
 
 
 def _controller_revision(one: Json, now_s: float) -> Cells:
-    return [_name(one), _controller(one), one.get("revision", 0), _age(one, now_s)]
+    return [name_of(one), _controller(one), one.get("revision", 0), age_of(one, now_s)]
 
 
 def _disruption_budget(one: Json, now_s: float) -> Cells:
     limits = [str(at(one, f"spec.{limit}", "N/A")) for limit in ("minAvailable", "maxUnavailable")]
-    return [_name(one), *limits, at(one, "status.disruptionsAllowed", 0), _age(one, now_s)]
+    return [name_of(one), *limits, at(one, "status.disruptionsAllowed", 0), age_of(one, now_s)]
 
 
 # ---- storage
@@ -483,7 +386,7 @@ def _storage_class(one: Json) -> str:
 def _volume(one: Json, now_s: float) -> Cells:
     claim = at(one, "spec.claimRef")
     return [
-        _name(one),
+        name_of(one),
         at(one, "spec.capacity.storage", "0"),
         _access_modes(at(one, "spec.accessModes", [])),
         at(one, "spec.persistentVolumeReclaimPolicy", ""),
@@ -492,7 +395,7 @@ def _volume(one: Json, now_s: float) -> Cells:
         _storage_class(one),
         at(one, "spec.volumeAttributesClassName", "<unset>"),
         at(one, "status.reason", ""),
-        _age(one, now_s),
+        age_of(one, now_s),
         at(one, "spec.volumeMode", "<unset>"),
     ]
 
@@ -500,14 +403,14 @@ def _volume(one: Json, now_s: float) -> Cells:
 def _claim(one: Json, now_s: float) -> Cells:
     volume = at(one, "spec.volumeName", "")
     return [
-        _name(one),
+        name_of(one),
         _phase(one),
         volume,
         at(one, "status.capacity.storage", "0") if volume else "",
         _access_modes(at(one, "status.accessModes", [])) if volume else "",
         _storage_class(one),
         at(one, "spec.volumeAttributesClassName", "<unset>"),
-        _age(one, now_s),
+        age_of(one, now_s),
         at(one, "spec.volumeMode", "<unset>"),
     ]
 
@@ -519,12 +422,12 @@ def _class(one: Json, now_s: float) -> Cells:
     annotations = at(one, "metadata.annotations", {})
     is_default = any(annotations.get(key) == "true" for key in _DEFAULT_CLASS)
     return [
-        f"{_name(one)} (default)" if is_default else _name(one),
+        f"{name_of(one)} (default)" if is_default else name_of(one),
         one.get("provisioner", ""),
         at(one, "reclaimPolicy", "Delete"),
         at(one, "volumeBindingMode", "Immediate"),
         at(one, "allowVolumeExpansion", False),
-        _age(one, now_s),
+        age_of(one, now_s),
     ]
 
 
@@ -541,7 +444,7 @@ def _roles(one: Json) -> str:
 
 
 def _node_status(one: Json) -> str:
-    ready = _condition(one, "Ready").get("status")
+    ready = condition_of(one, "Ready").get("status")
     word = "Unknown" if ready is None else "Ready" if ready == "True" else "NotReady"
     return f"{word},SchedulingDisabled" if at(one, "spec.unschedulable") else word
 
@@ -555,10 +458,10 @@ def _node(one: Json, now_s: float) -> Cells:
     info = at(one, "status.nodeInfo", {})
     kernel = info.get("kernelVersion") or "<unknown>"
     return [
-        _name(one),
+        name_of(one),
         _node_status(one),
         _roles(one),
-        _age(one, now_s),
+        age_of(one, now_s),
         info.get("kubeletVersion", ""),
         _node_address(one, "InternalIP"),
         _node_address(one, "ExternalIP"),
@@ -569,27 +472,27 @@ def _node(one: Json, now_s: float) -> Cells:
 
 
 def _namespace(one: Json, now_s: float) -> Cells:
-    return [_name(one), at(one, "status.phase", ""), _age(one, now_s)]
+    return [name_of(one), at(one, "status.phase", ""), age_of(one, now_s)]
 
 
 def _config_map(one: Json, now_s: float) -> Cells:
-    return [_name(one), len(at(one, "data", {})) + len(at(one, "binaryData", {})), _age(one, now_s)]
+    return [name_of(one), len(at(one, "data", {})) + len(at(one, "binaryData", {})), age_of(one, now_s)]
 
 
 def _secret(one: Json, now_s: float) -> Cells:
-    return [_name(one), one.get("type", ""), len(at(one, "data", {})), _age(one, now_s)]
+    return [name_of(one), one.get("type", ""), len(at(one, "data", {})), age_of(one, now_s)]
 
 
 def _named(one: Json, now_s: float) -> Cells:
-    return [_name(one), _age(one, now_s)]
+    return [name_of(one), age_of(one, now_s)]
 
 
 def _lease(one: Json, now_s: float) -> Cells:
-    return [_name(one), at(one, "spec.holderIdentity", ""), _age(one, now_s)]
+    return [name_of(one), at(one, "spec.holderIdentity", ""), age_of(one, now_s)]
 
 
 def _definition_of_kind(one: Json, now_s: float) -> Cells:
-    return [_name(one), at(one, "metadata.creationTimestamp", "")]
+    return [name_of(one), at(one, "metadata.creationTimestamp", "")]
 
 
 def _event_source(one: Json) -> str:
@@ -616,7 +519,7 @@ def _event(one: Json, now_s: float) -> Cells:
         at(one, "message", "").strip(),
         first,
         count,
-        _name(one),
+        name_of(one),
     ]
 
 
@@ -664,7 +567,7 @@ def _custom(printer_columns: Sequence[Json]) -> tuple[tuple[Column, ...], Callab
         return (NAME, AGE._replace(type="date")), _named
 
     def cells(one: Json, now_s: float) -> Cells:
-        return [_name(one), *(_custom_cell(column, one, now_s) for column in printer_columns)]
+        return [name_of(one), *(_custom_cell(column, one, now_s) for column in printer_columns)]
 
     columns = [
         Column(
@@ -682,21 +585,7 @@ def _custom(printer_columns: Sequence[Json]) -> tuple[tuple[Column, ...], Callab
 # ---- the kinds
 
 
-class Kind(NamedTuple):
-    """The columns of a kind, and its cells in their order: of an object at a Unix time."""
-
-    columns: tuple[Column, ...]
-    cells: Callable[[Json, float], Cells]
-
-
-NAME = Column("Name", "The object's name, unique in its namespace.", format="name")
-AGE = Column("Age", "For how long the object has existed.")
 _READY = Column("Ready", "How many pods are ready, of how many wanted.")
-_CONTAINERS = (
-    Column("Containers", "The names of the template's containers.", 1),
-    Column("Images", "The images of the template's containers.", 1),
-)
-_SELECTOR = Column("Selector", "Which pods belong to it, by their labels.", 1)
 _VOLUME_ATTRIBUTES = Column("VolumeAttributesClass", "The class of attributes that can still be changed.")
 _VOLUME_MODE = Column("VolumeMode", "Filesystem, or a raw Block device.", 1)
 
@@ -723,7 +612,7 @@ KINDS: dict[tuple[str, str], Kind] = {
             Column("External-IP", "Where it can be reached from outside."),
             Column("Port(s)", "Its ports, with those of the nodes."),
             AGE,
-            _SELECTOR,
+            SELECTOR,
         ),
         _service,
     ),
@@ -738,7 +627,7 @@ KINDS: dict[tuple[str, str], Kind] = {
         ),
         _endpoint_slice,
     ),
-    ("apps", "StatefulSet"): Kind((NAME, _READY, AGE, *_CONTAINERS), _stateful_set),
+    ("apps", "StatefulSet"): Kind((NAME, _READY, AGE, *CONTAINERS), _stateful_set),
     ("apps", "ControllerRevision"): Kind(
         (
             NAME,
@@ -755,8 +644,8 @@ KINDS: dict[tuple[str, str], Kind] = {
             Column("Up-to-date", "How many pods have the present template."),
             Column("Available", "How many pods have been ready for long enough."),
             AGE,
-            *_CONTAINERS,
-            _SELECTOR,
+            *CONTAINERS,
+            SELECTOR,
         ),
         _deployment,
     ),
@@ -767,8 +656,8 @@ KINDS: dict[tuple[str, str], Kind] = {
             Column("Current", "How many pods there are.", type="integer"),
             Column("Ready", "How many pods are ready.", type="integer"),
             AGE,
-            *_CONTAINERS,
-            _SELECTOR,
+            *CONTAINERS,
+            SELECTOR,
         ),
         _replica_set,
     ),

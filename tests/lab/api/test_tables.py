@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from headlessdns.lab.api import jsonpath
+from headlessdns.lab.api.cells import duration, since
 from headlessdns.lab.api.kinds import RESOURCES, Resource
-from headlessdns.lab.api.tables import KINDS, duration, since, table
+from headlessdns.lab.api.tables import KINDS, table
 
 Json = dict[str, Any]
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
