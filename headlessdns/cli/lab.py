@@ -42,6 +42,7 @@ _LAST_LINES_S = 1.0  # for whoever reads to take what is left
 _STANDARD_OUTPUT = 1
 _FEW = 8
 _PARTS = ("controller", "endpoints", "budgets", "accounts", "kubelet", "dns")
+_WITHOUT_PODS = ("deployment/", "replicaset/")  # kinds that are only stored
 _ZONE = "cluster.local"
 
 
@@ -240,6 +241,8 @@ async def _run(lab: Running, show: _Show, *, until_input_ends: bool) -> None:
         if skipped := lab.applied.skipped:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()))
             logger.warning("the lab has no such kinds, they were skipped: %s", kinds)
+        if kept := [name for name in lab.applied.created if name.startswith(_WITHOUT_PODS)]:
+            logger.warning("stored, and the lab makes no pods of them (a StatefulSet has pods): %s", ", ".join(kept))
         with show.showing(lab):
             await lab.until(leave)
 

@@ -189,10 +189,19 @@ def test_table(tmp_path: Path) -> None:
 
 
 def test_warnings_leave_the_table_in_place(tmp_path: Path) -> None:
-    """What is skipped is told above the table."""
-    (tmp_path / "job.yaml").write_text("apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: a}\n")
+    """What is skipped, and what is stored and no more, is told above the table."""
+    (tmp_path / "job.yaml").write_text(
+        "{apiVersion: batch/v1, kind: CronJob, metadata: {name: a}}\n"
+        "---\n"
+        "apiVersion: apps/v1\n"
+        "kind: Deployment\n"
+        "metadata: {name: a}\n"
+        "spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: "
+        "[{name: c, image: i}]}}}\n"
+    )
     with LabTerminal(tmp_path, tmp_path / "job.yaml") as lab:
-        lab.until("the lab has no such kinds, they were skipped: 1 CronJob")
+        at = lab.until("the lab has no such kinds, they were skipped: 1 CronJob")
+        lab.until("stored, and the lab makes no pods of them (a StatefulSet has pods): deployment/a", at)
         lab.until("No StatefulSet or OrdinalSet yet. In another terminal: kubectl apply -f FILE")
         lab.press(b"\x03\x03")
         assert lab.process.wait(20) == 0

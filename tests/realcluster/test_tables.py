@@ -368,6 +368,26 @@ OBJECTS: list[Json] = [
     {"kind": "Secret", "name": "key", "data": {"a": "MQ=="}},
     {"kind": "Secret", "name": "login", "type": "example.com/login"},
     {"kind": "ServiceAccount", "name": "web"},
+    {"kind": "NetworkPolicy", "name": "all", "spec": {"podSelector": {}}},
+    {"kind": "NetworkPolicy", "name": "some", "spec": {"podSelector": {"matchLabels": {"b": "2", "a": "1"}}}},
+    {"kind": "Role", "name": "reader", "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+    {"kind": "ClusterRole", "name": "table-reader"},
+    {
+        "kind": "RoleBinding",
+        "name": "readers",
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [
+            {"kind": "User", "name": "u"},
+            {"kind": "ServiceAccount", "name": "b", "namespace": "n"},
+            {"kind": "Group", "name": "g"},
+            {"kind": "ServiceAccount", "name": "a", "namespace": "n"},
+        ],
+    },
+    {
+        "kind": "ClusterRoleBinding",
+        "name": "table-readers",
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "table-reader"},
+    },
     {"kind": "Lease", "name": "free"},
     {"kind": "Lease", "name": "held", "spec": {"holderIdentity": "manager-0"}},
     event(

@@ -141,6 +141,13 @@ def search_path(value: str) -> list[str]:
 _KEY_FORM = _by_form(_KEY_RULE, _KEY, "MyName", "my.name", "123-abc")
 
 
+def path_segment(value: str) -> list[str]:
+    """What can stand in a path between two slashes."""
+    if value in {".", ".."}:
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{each}'" for each in ("/", "%") if each in value]
+
+
 def qualified_name(value: str) -> list[str]:
     """A label's key: a name, and before a slash a subdomain if any."""
     prefix, slash, name = value.rpartition("/")

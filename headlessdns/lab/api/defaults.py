@@ -503,6 +503,26 @@ def _lease(object: Json) -> None:
     _part(object, "spec")
 
 
+def _policy(object: Json) -> None:
+    spec = _part(object, "spec")
+    _part(spec, "podSelector")
+    for way in ("ingress", "egress"):
+        for rule in _each(spec, way):
+            for port in _each(rule, "ports"):
+                _fill(port, protocol="TCP")
+    _fill(spec, policyTypes=["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+
+
+def _binding(object: Json) -> None:
+    _fill(_part(object, "roleRef"), apiGroup=_ACCESS)
+    for subject in _each(object, "subjects"):
+        if subject.get("kind") in {"User", "Group"}:
+            _fill(subject, apiGroup=_ACCESS)
+
+
+_ACCESS = "rbac.authorization.k8s.io"
+
+
 def _revision(object: Json) -> None:
     _fill(object, revision=0)
 
@@ -531,4 +551,7 @@ _DEFAULTS: dict[str, Callable[[Json], None]] = {
     "Lease": _lease,
     "ControllerRevision": _revision,
     "Event": _event,
+    "NetworkPolicy": _policy,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
 }

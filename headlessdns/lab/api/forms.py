@@ -85,8 +85,10 @@ def strip_empty(metadata: Json) -> None:
             del metadata[field]
 
 
-def write_null_times(resource: Resource, object: Json) -> None:
-    """Write the times of conditions that nobody set, which Go does not leave out."""
+def write_nulls(resource: Resource, object: Json) -> None:
+    """Write what nobody set and Go does not leave out: the times of conditions, the rules of roles."""
+    if resource.kind in {"Role", "ClusterRole"} and not object.get("rules"):
+        object["rules"] = None
     for field in _TIMES_OF_CONDITIONS.get(resource.qualified, ()):
         for condition in (object.get("status") or {}).get("conditions") or ():
             condition.setdefault(field, None)

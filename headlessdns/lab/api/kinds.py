@@ -60,6 +60,7 @@ class Resource(NamedTuple):
 
 
 _STATUS = frozenset({"status"})
+_ACCESS = "rbac.authorization.k8s.io"
 _SCALED = frozenset({"status", "scale"})
 
 RESOURCES: tuple[Resource, ...] = (
@@ -136,6 +137,19 @@ RESOURCES: tuple[Resource, ...] = (
         has_generation=True,
     ),
     Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", has_generation=True),
+    Resource(
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+        "networkpolicy",
+        ("netpol",),
+        has_generation=True,
+    ),
+    Resource(_ACCESS, "v1", "Role", "roles", "role"),
+    Resource(_ACCESS, "v1", "RoleBinding", "rolebindings", "rolebinding"),
+    Resource(_ACCESS, "v1", "ClusterRole", "clusterroles", "clusterrole", namespaced=False),
+    Resource(_ACCESS, "v1", "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", namespaced=False),
     Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", "storageclass", ("sc",), namespaced=False),
     Resource(
         "policy",

@@ -258,7 +258,12 @@ def _without_managers(object: Json | None) -> Json:
     """Return *object* without its managedFields, and what is as good as none where there is no object."""
     if object is None:
         return {"metadata": {}}
-    return {**object, "metadata": {key: value for key, value in object["metadata"].items() if key != "managedFields"}}
+    fields = {key: value for key, value in object.items() if value is not None or key not in _NULLS_OF_NOBODY}
+    metadata = {key: value for key, value in object["metadata"].items() if key != "managedFields"}
+    return {**fields, "metadata": metadata}
+
+
+_NULLS_OF_NOBODY = frozenset({"rules"})  # of roles: shown where there are none
 
 
 def conflict_status(conflicts: list[Conflict]) -> Json:

@@ -29,7 +29,7 @@ from headlessdns.lab.api.forms import (
     taint,
     timestamp,
     wanted,
-    write_null_times,
+    write_nulls,
 )
 from headlessdns.lab.api.kinds import DEFINITIONS, NAMESPACES, NODES, PODS, SECRETS, SERVICES, Json, Resource
 from headlessdns.lab.api.patch import apply_patch
@@ -145,7 +145,7 @@ class Rules:
         self._settle_service(resource, object, None, options)
         validation.admit(resource, object)
         strip_empty(metadata)
-        write_null_times(resource, object)
+        write_nulls(resource, object)
         self.notices += notices.about(resource, object)
         if options.dry_run:
             return Written(201, self.dry(object))
@@ -303,7 +303,7 @@ class Rules:
         if not subresource:
             self._settle_service(resource, object, old, options)
         strip_empty(metadata)
-        write_null_times(resource, object)
+        write_nulls(resource, object)
         if not subresource:
             self.notices += notices.about(resource, object)
         if resource.has_generation and wanted(object) != wanted(old):

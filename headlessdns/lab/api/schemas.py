@@ -42,7 +42,7 @@ _META_TYPES = frozenset(
 # Types of the core that its own served kinds do not lead to.
 _CORE_MODELS = ("V1PodTemplate", "V1TopologySelectorTerm")
 # The models of the `kubernetes` package whose names say their group, since several groups have the type.
-_MODEL_PREFIX = re.compile(r"(?:Core|Discovery|Apiextensions)?V1(?=[A-Z])")
+_MODEL_PREFIX = re.compile(r"(?:Core|Discovery|Apiextensions|Rbac)?V1(?=[A-Z])")
 
 # ---- what the models do not say
 

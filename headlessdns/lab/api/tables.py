@@ -491,8 +491,22 @@ def _lease(one: Json, now_s: float) -> Cells:
     return [name_of(one), at(one, "spec.holderIdentity", ""), age_of(one, now_s)]
 
 
-def _definition_of_kind(one: Json, now_s: float) -> Cells:
+def _created(one: Json, now_s: float) -> Cells:
     return [name_of(one), at(one, "metadata.creationTimestamp", "")]
+
+
+def _binding(one: Json, now_s: float) -> Cells:
+    names: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+    for subject in at(one, "subjects", []):
+        name, namespace = subject.get("name", ""), subject.get("namespace", "")
+        if subject.get("kind") in names:
+            names[subject["kind"]].append(f"{namespace}/{name}" if subject["kind"] == "ServiceAccount" else name)
+    role = f"{at(one, 'roleRef.kind', '')}/{at(one, 'roleRef.name', '')}"
+    return [name_of(one), role, age_of(one, now_s), *(", ".join(each) for each in names.values())]
+
+
+def _policy(one: Json, now_s: float) -> Cells:
+    return [name_of(one), selector_text(at(one, "spec.podSelector", {})) or "<none>", age_of(one, now_s)]
 
 
 def _event_source(one: Json) -> str:
@@ -586,6 +600,16 @@ def _custom(printer_columns: Sequence[Json]) -> tuple[tuple[Column, ...], Callab
 
 
 _READY = Column("Ready", "How many pods are ready, of how many wanted.")
+_ACCESS = "rbac.authorization.k8s.io"
+_CREATED_AT = Column("Created At", "When it was made.", type="date")
+_OF_BINDINGS = (
+    NAME,
+    Column("Role", "The role that is given."),
+    AGE,
+    Column("Users", "The users that have it.", 1),
+    Column("Groups", "The groups that have it.", 1),
+    Column("ServiceAccounts", "The accounts that have it.", 1),
+)
 _VOLUME_ATTRIBUTES = Column("VolumeAttributesClass", "The class of attributes that can still be changed.")
 _VOLUME_MODE = Column("VolumeMode", "Filesystem, or a raw Block device.", 1)
 
@@ -749,7 +773,12 @@ KINDS: dict[tuple[str, str], Kind] = {
         _event,
     ),
     ("coordination.k8s.io", "Lease"): Kind((NAME, Column("Holder", "Who has it now."), AGE), _lease),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): Kind(
-        (NAME, Column("Created At", "When it was made.", type="date")), _definition_of_kind
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): Kind((NAME, _CREATED_AT), _created),
+    ("networking.k8s.io", "NetworkPolicy"): Kind(
+        (NAME, Column("Pod-Selector", "Which pods it is about, by their labels."), AGE), _policy
     ),
+    (_ACCESS, "Role"): Kind((NAME, _CREATED_AT), _created),
+    (_ACCESS, "ClusterRole"): Kind((NAME, _CREATED_AT), _created),
+    (_ACCESS, "RoleBinding"): Kind(_OF_BINDINGS, _binding),
+    (_ACCESS, "ClusterRoleBinding"): Kind(_OF_BINDINGS, _binding),
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 from headlessdns.controller.quantities import parse
 from headlessdns.lab.api import (
+    accessrules,
     causes,
     configrules,
     definitions,
@@ -76,6 +77,8 @@ _LABEL_NAMES = frozenset({("apps", "StatefulSet"), ("", "Service"), ("", "Namesp
 def _metadata(resource: Resource, new: Json, old: Json | None) -> _Rules:
     metadata = new.get("metadata") or {}
     check = causes.dns_label if (resource.group, resource.kind) in _LABEL_NAMES else causes.dns_subdomain
+    if resource.group == accessrules.GROUP:
+        check = causes.path_segment
     # What StatefulSets and Services are called is looked at when they come, not later.
     if old is None or resource.kind not in {"StatefulSet", "Service"}:
         yield from _name(metadata, check)
@@ -540,4 +543,9 @@ _RULES: dict[tuple[str, str], Callable[[Json, Json | None], _Rules]] = {
     ("policy", "PodDisruptionBudget"): _budget,
     ("coordination.k8s.io", "Lease"): _lease,
     ("", "Event"): _event,
+    ("networking.k8s.io", "NetworkPolicy"): accessrules.network_policy,
+    (accessrules.GROUP, "Role"): accessrules.role,
+    (accessrules.GROUP, "ClusterRole"): accessrules.role,
+    (accessrules.GROUP, "RoleBinding"): accessrules.binding,
+    (accessrules.GROUP, "ClusterRoleBinding"): accessrules.binding,
 }

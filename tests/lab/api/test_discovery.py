@@ -33,7 +33,16 @@ def one(found: Documents, path: str, name: str) -> Json:
 
 def test_paths(served: Documents) -> None:
     """There is a document for the version, the core, the groups, and each group and version."""
-    groups = ["apiextensions.k8s.io", "apps", "coordination.k8s.io", "discovery.k8s.io", "policy", "storage.k8s.io"]
+    groups = [
+        "apiextensions.k8s.io",
+        "apps",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "storage.k8s.io",
+    ]
     versions = ["next", "v1", "v1alpha1", "v1alpha2", "v1beta1", "v2"]
     assert sorted(served.plain) == sorted(
         [
@@ -96,6 +105,8 @@ def test_order(served: Documents) -> None:
     assert [group["name"] for group in served.plain["/apis"]["groups"]] == [
         "apps",
         "discovery.k8s.io",
+        "networking.k8s.io",
+        "rbac.authorization.k8s.io",
         "storage.k8s.io",
         "policy",
         "coordination.k8s.io",

@@ -110,7 +110,9 @@ def test_api_versions(run: Run) -> None:
         "coordination.k8s.io/v1",
         "discovery.k8s.io/v1",
         "headlessdns.io/v1alpha1",
+        "networking.k8s.io/v1",
         "policy/v1",
+        "rbac.authorization.k8s.io/v1",
         "storage.k8s.io/v1",
         "v1",
     ]
@@ -119,7 +121,7 @@ def test_api_versions(run: Run) -> None:
 def test_api_resources(run: Run) -> None:
     """Every kind has its short names, its version, and its scope, and those of `all` are found by it."""
     found = words(run("api-resources", "--no-headers"))
-    assert len(found) == 21
+    assert len(found) == 26
     assert ["pods", "po", "v1", "true", "Pod"] in found
     assert [
         "customresourcedefinitions",

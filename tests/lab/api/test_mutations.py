@@ -182,6 +182,29 @@ BODIES: dict[str, Json] = {
         "status": {"conditions": CONDITIONS},
     },
     "Lease": {"spec": {"holderIdentity": "a", "leaseDurationSeconds": 5, "renewTime": "2026-01-01T00:00:00.000000Z"}},
+    "NetworkPolicy": {
+        "spec": {
+            "podSelector": {"matchLabels": {"a": "b"}},
+            "ingress": [
+                {"ports": [{"port": 80, "endPort": 90}], "from": [{"podSelector": {}, "namespaceSelector": {}}]},
+                {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]},
+            ],
+            "egress": [{"to": []}],
+        }
+    },
+    "Role": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": ["a"]}]},
+    "ClusterRole": {
+        "rules": [{"nonResourceURLs": ["/a"], "verbs": ["get"]}],
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
+    },
+    "RoleBinding": {
+        "roleRef": {"kind": "Role", "name": "a"},
+        "subjects": [{"kind": "ServiceAccount", "name": "a", "namespace": "default"}],
+    },
+    "ClusterRoleBinding": {
+        "roleRef": {"kind": "ClusterRole", "name": "a"},
+        "subjects": [{"kind": "User", "name": "a"}],
+    },
     "CustomResourceDefinition": {
         "spec": {
             "group": "example.org",

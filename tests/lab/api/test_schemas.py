@@ -201,7 +201,9 @@ def test_index(api: OpenApi) -> None:
         "apis/coordination.k8s.io/v1",
         "apis/discovery.k8s.io/v1",
         "apis/headlessdns.io/v1alpha1",
+        "apis/networking.k8s.io/v1",
         "apis/policy/v1",
+        "apis/rbac.authorization.k8s.io/v1",
         "apis/storage.k8s.io/v1",
     ]
     assert paths["apis/apps/v1"]["serverRelativeURL"].startswith("/openapi/v3/apis/apps/v1?hash=")
