@@ -327,7 +327,7 @@ class Api:
     def _subresource(self, call: _Call) -> Answer:
         request, resource, name = call.request, call.resource, call.name
         kind = call.subresource
-        if kind in substitutes.SUBRESOURCES and resource.qualified in ("pods", "services", "nodes"):
+        if kind in substitutes.SUBRESOURCES.get(resource.qualified, ()):
             return self._nothing_runs(call)
         if kind == "finalize" and resource.qualified == NAMESPACES and request.method == "PUT":
             return self._finalize(call)
@@ -364,6 +364,9 @@ class Api:
             call = call._replace(name=call.name.split(":")[-2])
         if resource.qualified == "nodes":
             line = substitutes.of_node(call.name)
+        elif resource.qualified == "serviceaccounts":
+            self._entry(call)
+            line = substitutes.of_account(call.name)
         elif resource.qualified == "services":
             self._entry(call)
             line = substitutes.of_service(call.name, call.namespace)

@@ -9,7 +9,13 @@ from headlessdns.lab.api.kinds import Json
 ZONE = "cluster.local"
 LOG, EXEC, ATTACH, FORWARD, PROXY = "log", "exec", "attach", "portforward", "proxy"
 DEBUG = "ephemeralcontainers"
-SUBRESOURCES = frozenset({LOG, EXEC, ATTACH, FORWARD, PROXY, DEBUG})
+TOKEN = "token"
+SUBRESOURCES = {
+    "pods": frozenset({LOG, EXEC, ATTACH, FORWARD, PROXY, DEBUG}),
+    "services": frozenset({PROXY}),
+    "nodes": frozenset({PROXY}),
+    "serviceaccounts": frozenset({TOKEN}),
+}
 
 # Programs whose last argument that is no option is a name to look up.
 _ASKING = frozenset({"nslookup", "dig", "host", "ping", "getent", "kdig"})
@@ -22,7 +28,7 @@ def of_pod(subresource: str, pod: Json, command: Sequence[str], dns: str, exists
     """Return one line: that nothing runs in *pod*, and what to type instead.
 
     Args:
-        subresource: One of `SUBRESOURCES`.
+        subresource: One of its `SUBRESOURCES`.
         pod: The pod.
         command: What was to be run in it; empty where the request does not say.
         dns: Address and port of the lab's DNS.
@@ -57,6 +63,12 @@ def of_node(name: str) -> str:
     """Return one line: that there is no such machine, and how its pods are found."""
     pods = f"kubectl get pods -A --field-selector spec.nodeName={name}"
     return f"node {name} is of a lab and no machine; its pods: {pods}"
+
+
+def of_account(name: str) -> str:
+    """Return one line: that there is one token for all, and where it is."""
+    token = "kubectl config view --raw -o jsonpath='{.users[0].user.token}'"
+    return f"service account {name} is of a lab, which knows one token: {token}"
 
 
 def _dig(dns: str) -> str:

@@ -195,6 +195,16 @@ def test_proxies_of_others(web: Kubectl, dns: Serve, path: str, line: str) -> No
     assert works(line, web, dns)
 
 
+def test_the_token_of_an_account(web: Kubectl) -> None:
+    """`kubectl create token` says where the one token is."""
+    attempt(web, "create", "serviceaccount", "robot")  # the lab is another kubectl's, too
+    done = attempt(web, "create", "token", "robot")
+    where = "kubectl config view --raw -o jsonpath='{.users[0].user.token}'"
+    line = f"service account robot is of a lab, which knows one token: {where}"
+    assert done.err == f"error: failed to create token: {line}\n"
+    assert web("config", "view", "--raw", "-o", "jsonpath={.users[0].user.token}")
+
+
 def test_the_proxy_of_the_api(web: Kubectl) -> None:
     """`kubectl proxy` serves the API itself, without TLS and token."""
     with web.watch("proxy", "--port=0") as proxy:
