@@ -199,10 +199,10 @@ class RealCluster:
             *self._apiserver_flags,
         ]
 
-    def start_manager(self, name: str, controllers: Iterable[str], qps: int = 500) -> None:
+    def start_manager(self, name: str, controllers: Iterable[str], qps: int = 500, flags: Sequence[str] = ()) -> None:
         """Start a kube-controller-manager that runs *controllers*; *name* is its own among the processes.
 
-        It sends at most *qps* requests a second for each controller.
+        It sends at most *qps* requests a second for each controller; *flags* are further ones.
         """
         port = free_port()
         arguments = [
@@ -214,6 +214,7 @@ class RealCluster:
             f"--controllers={','.join(controllers)}",
             f"--kube-api-qps={qps}",
             f"--kube-api-burst={2 * qps}",
+            *flags,
         ]
         program = self._programs["kube-controller-manager"]
         manager = Process([program, *arguments], self.folder / f"{name}.log")

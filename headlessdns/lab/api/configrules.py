@@ -120,6 +120,9 @@ _VALUE = "looking for beginning of value"
 
 def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
     place, at = _PLACES.get(error.msg, _VALUE), error.pos
+    if error.msg.startswith("Illegal trailing comma"):  # as Python 3.13 tells it; Go minds what comes after
+        at = text.index(text[at + 1 :].lstrip()[0], at + 1)
+        place = _PLACES["Expecting property name enclosed in double quotes"] if text[at] == "}" else _VALUE
     if error.msg == "Expecting value" and text[at : at + 1] in _WORDS:
         word = _WORDS[text[at]]
         good = next(count for count in range(len(word) + 1) if text[at : at + count + 1] != word[: count + 1])
