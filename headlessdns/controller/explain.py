@@ -60,6 +60,7 @@ _WAITING: dict[str, tuple[str, str, str]] = {
 }
 _SAYS_WHAT = frozenset({"CreateContainerConfigError"})  # the message names what is missing, and stays as it is
 _GATED = "SchedulingGated"
+_UNBOUND = "unbound immediate PersistentVolumeClaims"
 
 
 def trouble_of(pod: Pod, now_s: float) -> Trouble:
@@ -68,7 +69,7 @@ def trouble_of(pod: Pod, now_s: float) -> Trouble:
         return _of_terminating(pod, now_s)
     if pod.is_terminal:
         return Trouble("PodEnded", f"it has ended ({pod.status.reason or pod.phase})", remedy="it is replaced")
-    return _of_containers(pod) or _of_scheduling(pod) or _of_readiness(pod)
+    return _of_containers(pod) or _of_scheduling(pod, now_s) or _of_readiness(pod)
 
 
 def _of_terminating(pod: Pod, now_s: float) -> Trouble:
@@ -110,13 +111,17 @@ def _of_container(container: ContainerStatus, all: Sequence[ContainerStatus]) ->
     return Trouble(reason, words + shown, None, True, remedy)
 
 
-def _of_scheduling(pod: Pod) -> Trouble | None:
+def _of_scheduling(pod: Pod, now_s: float) -> Trouble | None:
     scheduled = pod.condition("PodScheduled")
     if scheduled is None or scheduled.status != "False":
         return None
     since_s = _time(scheduled.last_transition_time)
     if scheduled.reason == _GATED:
         return Trouble(_GATED, "its scheduling gates are closed", since_s, True, "see to whoever has to open them")
+    if _UNBOUND in (scheduled.message or ""):
+        is_stuck = since_s is not None and now_s - since_s >= OVERDUE_S
+        remedy = f"`kubectl describe pvc -n {pod.metadata.namespace}` says why"
+        return Trouble("ClaimUnbound", "a claim of it has no volume yet", since_s, is_stuck, remedy if is_stuck else "")
     words = f"no node takes it: {scheduled.message.rstrip('. ')}" if scheduled.message else "no node takes it"
     return Trouble("Unschedulable", words, since_s, True, "make room, or mend what the template asks for")
 

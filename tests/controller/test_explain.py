@@ -13,6 +13,7 @@ from tests.controller.support import NOW_S, time_at
 
 Json = dict[str, Any]
 
+UNBOUND = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. not eligible for preemption."
 MEND = "nothing is deleted; mend the template or delete the pod"
 
 
@@ -148,6 +149,20 @@ TROUBLES: dict[str, tuple[Json, Trouble]] = {
     "no room, and the scheduler does not say why": (
         pod("Pending", condition("PodScheduled", "False", -90), node=None),
         Trouble("Unschedulable", "no node takes it", NOW_S - 90, True, "make room, or mend what the template asks for"),
+    ),
+    "a claim that is being bound": (
+        pod("Pending", condition("PodScheduled", "False", -59, message=UNBOUND), node=None),
+        Trouble("ClaimUnbound", "a claim of it has no volume yet", NOW_S - 59),
+    ),
+    "a claim that nobody binds": (
+        pod("Pending", condition("PodScheduled", "False", -60, message=UNBOUND), node=None),
+        Trouble(
+            "ClaimUnbound",
+            "a claim of it has no volume yet",
+            NOW_S - 60,
+            True,
+            "`kubectl describe pvc -n shop` says why",
+        ),
     ),
     "scheduling gates": (
         pod(
