@@ -9,7 +9,6 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Group as Stack
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -145,7 +144,8 @@ def _table(group: Group, columns: Sequence[_Column], room: int) -> RenderableTyp
         parts.append(Text(f"and {left_out} more", style=_DIM))
     if group.head.trouble:
         parts.append(Text(group.head.trouble, style=_BAD))
-    return Padding(Stack(*parts), (0, 0, 1, 0))
+    # The last line is empty, so that a terminal has room there for the ^C that it shows.
+    return Stack(*parts, Text(""))
 
 
 def _rows(columns: Sequence[_Column], rows: Sequence[Row]) -> Table:

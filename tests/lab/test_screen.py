@@ -177,3 +177,11 @@ def test_styles(row: tuple[Row, *tuple[str, ...]]) -> None:
     assert isinstance(console.file, io.StringIO)
     for expected in row[1:]:
         assert expected in console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_last_line_is_empty(width: int) -> None:
+    """The cursor ends where a line begins: the ^C that a terminal shows there must not move the next drawing."""
+    console = Console(file=io.StringIO(), width=width, height=40)
+    lines = console.render_lines(tables(COURSE, width, 39), console.options, pad=False)
+    assert "".join(segment.text for segment in lines[-1]) == ""
