@@ -75,7 +75,9 @@ def check_patched(registry: Registry, resource: Resource, object: Json, content_
     """
     patch = Patch(content_type, change, _encode(object))
     is_strategic = content_type == STRATEGIC_MERGE_PATCH
-    found = typed.wrong_value(resource, object)
+    touched = patch.touched
+    part = object if touched is None else {name: object[name] for name in touched if name in object}
+    found = typed.wrong_value(resource, part)
     if found is not None:
         raise unreadable_patch(patch, found.restored if is_strategic else found.unmarshalled)
     if is_strategic:

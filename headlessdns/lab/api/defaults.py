@@ -18,7 +18,7 @@ _CONTAINERS = (dict, list)  # a union would be made anew each time
 _BUILT_IN = frozenset((each.group, each.kind) for each in RESOURCES)
 
 
-def default(resource: Resource, object: Json) -> None:
+def default(resource: Resource, object: Json, *, is_status: bool = False) -> None:
     """Bring *object* into the form that the API server stores, in place.
 
     Call it for what a client sent, before `validate`. Custom resources stay as they are: their schema says what is
@@ -27,6 +27,7 @@ def default(resource: Resource, object: Json) -> None:
     Args:
         resource: The kind.
         object: Status included, if there is one.
+        is_status: Whether the status alone is new; *object* may have nothing else then.
     """
     if (resource.group, resource.kind) not in _BUILT_IN or resource.kind == "CustomResourceDefinition":
         return
@@ -34,6 +35,8 @@ def default(resource: Resource, object: Json) -> None:
     if not isinstance(object.get("spec", {}), dict) or not isinstance(object.get("status", {}), dict):
         return
     found = _DEFAULTS.get(resource.kind)
+    if is_status:
+        found = _DEFAULTS_OF_STATUS.get(resource.kind, found)
     if found is not None:
         found(object)
     for condition in _each(_part(object, "status") if "status" in object else {}, "conditions"):
@@ -555,3 +558,5 @@ _DEFAULTS: dict[str, Callable[[Json], None]] = {
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,
 }
+# Those whose status needs less.
+_DEFAULTS_OF_STATUS: dict[str, Callable[[Json], None]] = {"Pod": _agree_on_addresses}

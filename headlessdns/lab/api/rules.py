@@ -146,7 +146,7 @@ class Rules:
         validation.admit(resource, object)
         strip_empty(metadata)
         write_nulls(resource, object)
-        self.notices += notices.about(resource, object)
+        self.notices += [*notices.about_new(resource), *notices.about(resource, object)]
         if options.dry_run:
             return Written(201, self.dry(object))
         return Written(201, self._commit_new(resource, object).octets)
@@ -189,7 +189,7 @@ class Rules:
     def _check_fields(self, resource: Resource, object: Json, options: Options, patch: Patch | None = None) -> None:
         """Drop fields that the kind does not have, and tell it or refuse the object, as the request wants it."""
         custom = self.registry.custom(resource)
-        dropped = unknown.drop_unknown(resource, object)
+        dropped = unknown.drop_unknown(resource, object, patch.touched if patch else None)
         if custom:
             dropped = [*crd.prune(custom.schema, object), *dropped]
         wrong = [*options.duplicates]
@@ -404,7 +404,10 @@ class Rules:
             if field not in ("status", "metadata"):
                 copy_field(object, old, field)
         copy_field(object["metadata"], old["metadata"], "ownerReferences")
-        validation.default(resource, object)
+        # All else is as it was stored. What the status of a Service is depends on its type.
+        part = object if resource.qualified == SERVICES else {"status": object["status"]} if "status" in object else {}
+        validation.default(resource, part, is_status=True)
+        copy_field(object, part, "status")
         self._validate(resource, object, old)
 
     def _prepare_custom(self, custom: Custom, object: Json, old: Json | None, *, is_status: bool = False) -> None:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from headlessdns.lab.api.kinds import Json, Resource
 from headlessdns.lab.api.typed import Type, metadata_type, type_of
 
 
-def drop_unknown(resource: Resource, object: Json) -> list[str]:
-    """Drop the fields that *object* cannot have, or its metadata where its kind is custom; return their paths."""
+def drop_unknown(resource: Resource, object: Json, among: Collection[str] | None = None) -> list[str]:
+    """Drop the fields that *object* cannot have, or its metadata where its kind is custom; return their paths.
+
+    Args:
+        resource: Its kind.
+        object: All of it.
+        among: The fields that may be others than those stored; None for any.
+    """
     type = type_of(resource)
     dropped: list[str] = []
-    if type is not None:
+    if type is not None and among is not None:
+        part = {name: object[name] for name in among if name in object}
+        _walk(type, part, "", dropped)
+        for name in among:
+            if name not in part:
+                object.pop(name, None)
+    elif type is not None:
         _walk(type, object, "", dropped)
     else:  # of a custom resource, whose own fields its schema knows
         _walk(metadata_type(), object.get("metadata"), "metadata", dropped)

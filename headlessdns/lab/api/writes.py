@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 
@@ -35,6 +36,11 @@ class Patch(NamedTuple):
     content_type: str
     change: Any
     octets: bytes
+
+    @property
+    def touched(self) -> Collection[str] | None:
+        """The fields of the object that may have changed, its metadata among them; None where it can be any."""
+        return self.change if isinstance(self.change, dict) else None
 
 
 class Deletion(NamedTuple):

@@ -89,6 +89,22 @@ def test_the_next_answer_tells_nothing_of_the_last_one() -> None:
     assert [len(first.notices), len(second.notices)] == [1, 0]
 
 
+def test_what_nothing_comes_of() -> None:
+    """Whoever creates a Deployment is told that it will have no pods, and told once."""
+    api = Api(rng=random.Random(1))
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}
+    spec["template"]["spec"] = {"containers": [{"name": "c", "image": "i"}]}
+    body = json.dumps({"metadata": {"name": "a"}, "spec": spec}).encode()
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    api.handle(Request("POST", "/api/v1/namespaces", body=b'{"metadata": {"name": "default"}}'))
+    made, replaced = api.handle(Request("POST", path, body=body)), api.handle(Request("PUT", f"{path}/a", body=body))
+    assert isinstance(made, Answer)
+    assert isinstance(replaced, Answer)
+    assert (made.status, replaced.status) == (201, 200)
+    assert list(made.notices) == ["a lab stores a Deployment and makes no pods of it; a StatefulSet has pods"]
+    assert list(replaced.notices) == []
+
+
 def test_header() -> None:
     """A header has code 299, no agent, and its text in quotes, on one line."""
     assert notices.header('unknown field "a\\b"\nx') == '299 - "unknown field \\"a\\\\b\\" x"'

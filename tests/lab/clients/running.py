@@ -27,7 +27,10 @@ DEADLINE_S = 20.0
 Json = dict[str, Any]
 
 # As a real API server says it whenever it is asked for Endpoints.
-ENDPOINTS_ARE_DEPRECATED = "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n"
+WARNINGS = (
+    "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n",
+    "Warning: a lab stores a Deployment and makes no pods of it; a StatefulSet has pods\n",
+)
 
 
 class RunningLab:
@@ -208,9 +211,12 @@ class Kubectl:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def __call__(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
-        """Run it and return what it prints; an error is a failure, and a warning other than that about Endpoints."""
+        """Run it and return what it prints; an error is a failure, and a warning that is not expected."""
         done = self.attempt(*arguments, stdin=stdin, env=env)
-        assert (done.code, done.err.replace(ENDPOINTS_ARE_DEPRECATED, "")) == (0, ""), done
+        unexpected = done.err
+        for warning in WARNINGS:
+            unexpected = unexpected.replace(warning, "")
+        assert (done.code, unexpected) == (0, ""), done
         # Newer ones add where it was deleted from.
         return done.out.replace(f" deleted from {self.namespace} namespace", " deleted")
 

@@ -319,6 +319,11 @@ GENERATED = {
     "externalname": (["service", "externalname", "e", "--external-name=example.com"], "service/e"),
     "deployment": (["deployment", "d", "--image=nginx", "--replicas=2", "--port=80"], "deployment.apps/d"),
     "deployment with a command": (["deployment", "e", "--image=a", "--", "sleep", "9"], "deployment.apps/e"),
+    "role": (["role", "r", "--verb=get", "--resource=pods"], "role.rbac.authorization.k8s.io/r"),
+    "binding": (
+        ["rolebinding", "b", "--role=r", "--serviceaccount=default:robot", "--user=u"],
+        "rolebinding.rbac.authorization.k8s.io/b",
+    ),
     "budget": (["pdb", "p", "--selector=app=nginx", "--min-available=1"], "poddisruptionbudget.policy/p"),
     "budget in percent": (
         ["pdb", "q", "--selector=app in (a,b)", "--max-unavailable=50%"],
@@ -647,7 +652,9 @@ def test_discovery(kubectl: Kubectl) -> None:
         "authorization.k8s.io/v1",
         "coordination.k8s.io/v1",
         "discovery.k8s.io/v1",
+        "networking.k8s.io/v1",
         "policy/v1",
+        "rbac.authorization.k8s.io/v1",
         "storage.k8s.io/v1",
         "v1",
     ]
