@@ -1,7 +1,7 @@
 """What is wrong with a CustomResourceDefinition, in the words of the API server. Pure.
 
-Names, group, scope, versions, the structure of the schemas, the paths of scale and the columns. What else a schema may
-have wrong (defaults that it does not allow itself, bounds that contradict each other, CEL) is not looked at.
+Names, group, scope, versions, the structure of the schemas, their patterns, defaults and kinds of lists, the paths of
+scale and the columns. What else a schema may have wrong (bounds that contradict each other, CEL) is not looked at.
 
 Source: k8s.io/apiextensions-apiserver `apiextensions/validation` and `schema/validation`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from headlessdns.lab.api import causes
+from headlessdns.lab.api import causes, schemarules
 from headlessdns.lab.api.kinds import Json
 from headlessdns.lab.api.status import Fault as Cause
 
@@ -168,6 +168,59 @@ def _inside(schema: Json, field: str) -> Iterator[Cause]:
         yield from _typed(schema["items"], f"{field}.items", "must not be empty for specified array items")
     elif schema.get("type") == "array":
         yield causes.required(f"{field}.items", "must be specified")
+    yield from _list_kind(schema, field)
+    if schema.get("$ref"):
+        yield causes.forbidden(f"{field}.$ref", "$ref is not supported")
+    if wrong := schemarules.wrong_pattern(schema.get("pattern") or ""):
+        words = f"must be a valid regular expression, but isn't: error parsing regexp: {wrong}"
+        yield causes.invalid(f"{field}.pattern", schema["pattern"], words)
+    elif schema.get("default") is not None:
+        yield from schemarules.faults(schema, schema["default"], place=f"{field}.default")
+
+
+_LIST_KINDS = ("atomic", "set", "map")
+
+
+def _list_kind(schema: Json, field: str) -> Iterator[Cause]:
+    kind, keys, items = schema.get("x-kubernetes-list-type"), schema.get(_KEYS) or [], schema.get("items")
+    if kind is not None and schema.get("type") != "array":
+        wrong = "must be array if x-kubernetes-list-type is specified"
+        found = schema.get("type")
+        yield causes.invalid(f"{field}.type", found, wrong) if found else causes.required(f"{field}.type", wrong)
+    if kind is not None and kind not in _LIST_KINDS:
+        yield causes.unsupported(f"{field}.x-kubernetes-list-type", kind, _LIST_KINDS)
+    if keys and kind != "map":
+        where, wrong = f"{field}.x-kubernetes-list-type", f"must be map if {_KEYS} is non-empty"
+        yield causes.required(where, wrong) if kind is None else causes.invalid(where, kind, wrong)
+    if kind != "map":
+        return
+    if not keys:
+        yield causes.required(f"{field}.{_KEYS}", "must not be empty if x-kubernetes-list-type is map")
+    if not isinstance(items, dict):
+        yield causes.required(f"{field}.items", "must have a schema if x-kubernetes-list-type is map")
+        return
+    if items.get("type") != "object":
+        wrong = "must be object if parent array's x-kubernetes-list-type is map"
+        yield causes.invalid(f"{field}.items.type", items.get("type") or "", wrong)
+        return
+    properties = items.get("properties") or {}
+    for index, key in enumerate(keys):
+        if key not in properties:
+            yield causes.invalid(f"{field}.{_KEYS}", keys, "entries must all be names of item properties")
+        elif properties[key].get("type") in {"array", "object"}:
+            wrong = "must be a scalar type if parent array's x-kubernetes-list-type is map"
+            yield causes.invalid(f"{field}.items.properties[{key}].type", items["type"], wrong)
+        if key in keys[:index]:
+            yield causes.invalid(f"{field}.{_KEYS}", keys, "must not contain duplicate entries")
+    for key in keys:
+        if key in properties and key not in (items.get("required") or ()) and properties[key].get("default") is None:
+            wrong = (
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+            )
+            yield causes.required(f"{field}.items.properties[{key}].default", wrong)
+
+
+_KEYS = "x-kubernetes-list-map-keys"
 
 
 def _typed(schema: Any, field: str, without: str) -> Iterator[Cause]:

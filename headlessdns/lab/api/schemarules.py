@@ -427,6 +427,37 @@ def _form(pattern: str) -> re.Pattern[str] | None:
             return None
 
 
+# What Go does not know, and how it begins; then what is wrong in both, in the words of Python.
+_ONLY_ELSEWHERE = re.compile(r"(?<!\\)(?:\\\\)*(?:(?P<look>\(\?[=!])|(?P<behind>\(\?<[=!])|(?P<back>\\[1-9]))")
+_WRONG = {
+    "unterminated character set": "missing closing ]",
+    "missing ), unterminated subpattern": "missing closing )",
+    "unbalanced parenthesis": "unexpected )",
+    "nothing to repeat": "missing argument to repetition operator",
+}
+_ABOUT_ALL = frozenset({"missing closing )", "unexpected )"})
+
+
+def wrong_pattern(pattern: str) -> str:
+    """Return why *pattern* is no regular expression of Go; empty where it is one, or where that is not known here."""
+    if found := _ONLY_ELSEWHERE.search(pattern):
+        if found["behind"]:
+            return f"invalid named capture: `{pattern[found.start('behind') :]}`"
+        look, back = found["look"], found["back"]
+        return f"invalid or unsupported Perl syntax: `{look}`" if look else f"invalid escape sequence: `{back}`"
+    pieces = "".join(_pieces(pattern))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            re.compile(pieces, re.ASCII)
+        except re.error as error:
+            why = next((go for python, go in _WRONG.items() if error.msg.startswith(python)), "")
+            at = (error.pos or 0) if pieces == pattern and why not in _ABOUT_ALL else 0
+            end = at + 1 if why.startswith("missing argument") else len(pattern)
+            return why and f"{why}: `{pattern[at:end]}`"
+    return ""
+
+
 def _pieces(pattern: str) -> Iterator[str]:
     is_in_set, end = False, 0
     for found in _PIECE.finditer(pattern):
