@@ -108,6 +108,8 @@ class Type:
 
 
 _VALUE_FORMS = {QUANTITY: "quantity", INT_OR_STRING: "int-or-string", TIME: "time", MICRO_TIME: "micro"}
+_SCHEMA = f"{package('apiextensions.k8s.io')}JSONSchemaProps"
+_SCHEMA_OR = f"{_SCHEMA}Or"  # an array of them, true or false, or names
 _SCALARS = {"string": "string", "boolean": "bool", "number": "float64"}
 
 
@@ -123,6 +125,8 @@ def _named(name: str) -> Type:
         schema = built_in_schemas().get(name, {})
     if name in _VALUE_FORMS:
         type.form = _VALUE_FORMS[name]
+    elif name.startswith(_SCHEMA_OR):
+        type.form, type.inner = "schema", _NAMED_SO_FAR.get(_SCHEMA) or _named(_SCHEMA)
     elif schema.get("properties"):
         type.form = "struct"
         type.fields = {key: _type(each, key) for key, each in schema["properties"].items()}
@@ -334,6 +338,13 @@ _ZEROS: dict[str, Callable[[], Any]] = {
 }
 
 
+def _wrong_schema(type: Type, value: Any) -> Wrong | None:
+    if isinstance(value, dict) and type.inner:
+        return _wrong_struct(type.inner, value)
+    is_misfit = type.go.endswith("OrBool") and not isinstance(value, bool)
+    return Wrong(value, type, said="boolean or JSON schema expected") if is_misfit else None
+
+
 def _wrong_string(type: Type, value: Any) -> Wrong | None:
     return None if isinstance(value, str) else Wrong(value, type)
 
@@ -412,6 +423,7 @@ _MICRO_LAYOUT = [*_SECONDS, ("05", _DIGITS), (".000000", r"\.\d{6}"), ("Z07:00",
 _READERS: dict[str, Callable[[Type, Any], Wrong | None]] = {
     "struct": _wrong_struct,
     "map": _wrong_map,
+    "schema": _wrong_schema,
     "list": _wrong_list,
     "string": _wrong_string,
     "bool": _wrong_bool,
