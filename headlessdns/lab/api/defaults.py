@@ -378,7 +378,10 @@ def _qos_class(spec: Json) -> str:
     requested, guaranteed = False, True
     for group in ("containers", "initContainers"):
         for container in _each(spec, group):
-            resources = container.get("resources", {})
+            resources = container.get("resources") or {}
+            if not resources.get("requests") and not resources.get("limits"):
+                guaranteed = False
+                continue
             requests, limits = (
                 {name: canonical(each) for name, each in (resources.get(field) or {}).items() if canonical(each) != "0"}
                 for field in ("requests", "limits")

@@ -60,7 +60,9 @@ _NOT_READY = "node.kubernetes.io/not-ready"
 
 def timestamp(moment: datetime) -> str:
     """Return *moment* as the API writes it: whole seconds."""
-    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat()[:19]}Z"
 
 
 def metadata_of(object: Json) -> Json:

@@ -51,11 +51,17 @@ def options_of(request: Request, kind: str) -> Options:
     )
 
 
-def with_duplicates(options: Options, request: Request) -> Options:
-    """Return *options* with the fields that were sent twice, where the request wants to hear of them."""
+def with_duplicates(options: Options, request: Request, value: Any) -> Options:
+    """Return *options* with the fields that were sent twice, where the request wants to hear of them.
+
+    Args:
+        options: The others.
+        request: As it came.
+        value: What was read from its body, as it was sent.
+    """
     if options.validation == "Ignore":
         return options
-    return options._replace(duplicates=bodies.duplicates(request.body, request.content_type))
+    return options._replace(duplicates=bodies.duplicates(request.body, request.content_type, value))
 
 
 def change_of(body: bytes, content_type: str, options: Options) -> Any:

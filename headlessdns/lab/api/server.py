@@ -271,7 +271,7 @@ class Api:
     def _create(self, call: _Call) -> Answer:
         options = options_of(call.request, "CreateOptions")
         object = self._sent(call)
-        options = with_duplicates(options, call.request)
+        options = with_duplicates(options, call.request, object)
         return self._written(call, self.rules.create(call.resource, call.namespace, object, options))
 
     def _sent(self, call: _Call) -> Json:
@@ -282,7 +282,7 @@ class Api:
     def _update(self, call: _Call) -> Answer:
         options = options_of(call.request, "UpdateOptions")
         object = self._sent(call)
-        options = with_duplicates(options, call.request)
+        options = with_duplicates(options, call.request, object)
         written = self.rules.update(
             call.resource, call.namespace, call.name, object, options, subresource=call.subresource
         )
@@ -296,7 +296,7 @@ class Api:
             raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         change = change_of(request.body, content_type, options)
         if isinstance(change, dict) and content_type != APPLY_PATCH:
-            options = with_duplicates(options, request._replace(content_type=JSON))
+            options = with_duplicates(options, request._replace(content_type=JSON), change)
         written = self.rules.patch(
             call.resource, call.namespace, call.name, content_type, change, options, subresource=call.subresource
         )
