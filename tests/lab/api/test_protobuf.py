@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from headlessdns.lab.api.kinds import RESOURCES, Resource
 from headlessdns.lab.api.protobuf import decode
 from headlessdns.lab.api.status import ApiError
 
@@ -95,6 +96,14 @@ def message(kind: bytes, raw: bytes, version: bytes = b"v1") -> bytes:
 def test_decode(body: bytes, object: dict[str, object] | None) -> None:
     """What kubectl sends in protobuf is read as the JSON it means, or not at all."""
     assert decode(body) == object
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda one: one.kind)
+def test_every_kind_is_known(resource: Resource) -> None:
+    """An object without anything is read of each kind that is served, but for definitions, which nobody sends so."""
+    found = decode(message(resource.kind.encode(), b"", resource.group_version.encode()))
+    expected = {"kind": resource.kind, "apiVersion": resource.group_version}
+    assert found == (None if resource.kind == "CustomResourceDefinition" else expected)
 
 
 @pytest.mark.parametrize(

@@ -16,20 +16,16 @@ import (
 )
 
 var served = []string{
-	"apps/v1 ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet",
+	"apps/v1 ControllerRevision Deployment ReplicaSet StatefulSet",
 	"autoscaling/v1 Scale",
-	"autoscaling/v2 HorizontalPodAutoscaler",
-	"batch/v1 CronJob Job",
 	"coordination.k8s.io/v1 Lease",
 	"discovery.k8s.io/v1 EndpointSlice",
-	"events.k8s.io/v1 Event",
-	"networking.k8s.io/v1 Ingress NetworkPolicy",
+	"networking.k8s.io/v1 NetworkPolicy",
 	"policy/v1 Eviction PodDisruptionBudget",
 	"rbac.authorization.k8s.io/v1 ClusterRole ClusterRoleBinding Role RoleBinding",
-	"scheduling.k8s.io/v1 PriorityClass",
 	"storage.k8s.io/v1 StorageClass",
-	"v1 Binding ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod " +
-		"ReplicationController ResourceQuota Secret Service ServiceAccount",
+	"v1 Binding ConfigMap Endpoints Event Namespace Node PersistentVolume PersistentVolumeClaim Pod Secret Service " +
+		"ServiceAccount",
 }
 
 // Types that are no plain message in JSON; the reader knows them by name.
