@@ -69,7 +69,7 @@ def affinity(found: Any, field: str) -> _Rules:
         return
     of_nodes = found.get("nodeAffinity") or {}
     if of_nodes.get(_REQUIRED) is not None:
-        yield from _node_selector(of_nodes[_REQUIRED], f"{field}.nodeAffinity.{_REQUIRED}")
+        yield from node_selector(of_nodes[_REQUIRED], f"{field}.nodeAffinity.{_REQUIRED}")
     for index, term in enumerate(items(of_nodes, _PREFERRED)):
         here = f"{field}.nodeAffinity.{_PREFERRED}[{index}]"
         yield from _weight(term, here)
@@ -90,7 +90,8 @@ def _weight(term: Json, field: str) -> _Rules:
         yield causes.invalid(f"{field}.weight", weight, f"must be in the range 1-{_MAX_WEIGHT}")
 
 
-def _node_selector(selector: Json, field: str) -> _Rules:
+def node_selector(selector: Json, field: str) -> _Rules:
+    """Return what is wrong with a selector of nodes, of which one term has to match."""
     terms = items(selector, "nodeSelectorTerms")
     if not terms:
         yield causes.required(f"{field}.nodeSelectorTerms", "must have at least one node selector term")

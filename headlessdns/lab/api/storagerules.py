@@ -15,6 +15,7 @@ from headlessdns.controller.quantities import canonical, parse
 from headlessdns.lab.api import causes
 from headlessdns.lab.api.commonrules import items, subdomain_form
 from headlessdns.lab.api.kinds import Json
+from headlessdns.lab.api.placerules import node_selector
 from headlessdns.lab.api.podrules import host_path, no_steps_back
 from headlessdns.lab.api.status import Fault as Cause
 
@@ -214,48 +215,7 @@ def _node_affinity(affinity: Json, field: str) -> _Rules:
     if required is None:
         yield causes.required(f"{field}.required", "must specify required node constraints")
         return
-    terms, where = items(required, "nodeSelectorTerms"), f"{field}.required.nodeSelectorTerms"
-    if not terms:
-        yield causes.required(where, "must have at least one node selector term")
-    for index, term in enumerate(terms):
-        for number, one in enumerate(items(term, "matchExpressions")):
-            yield from _on_labels(one, f"{where}[{index}].matchExpressions[{number}]")
-        for number, one in enumerate(items(term, "matchFields")):
-            yield from _on_fields(one, f"{where}[{index}].matchFields[{number}]")
-
-
-def _on_labels(one: Json, field: str) -> _Rules:
-    operator, values, key = one.get("operator") or "", one.get("values") or [], one.get("key") or ""
-    if operator in {"In", "NotIn"}:
-        if not values:
-            yield causes.required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in {"Exists", "DoesNotExist"}:
-        if values:
-            wrong = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            yield causes.forbidden(f"{field}.values", wrong)
-    elif operator in {"Gt", "Lt"}:
-        if len(values) != 1:
-            wrong = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-            yield causes.required(f"{field}.values", wrong)
-    else:
-        yield causes.invalid(f"{field}.operator", operator, "not a valid selector operator")
-    yield from (causes.invalid(f"{field}.key", key, wrong) for wrong in causes.qualified_name(key))
-    for index, value in enumerate(values):
-        yield from (causes.invalid(f"{field}.values[{index}]", value, wrong) for wrong in causes.label_value(value))
-
-
-def _on_fields(one: Json, field: str) -> _Rules:
-    operator, values, key = one.get("operator") or "", one.get("values") or [], one.get("key") or ""
-    if operator not in {"In", "NotIn"}:
-        yield causes.invalid(f"{field}.operator", operator, "not a valid selector operator")
-    elif len(values) != 1:
-        wrong = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
-        yield causes.required(f"{field}.values", wrong)
-    if key != "metadata.name":
-        yield causes.invalid(f"{field}.key", key, "not a valid field selector key")
-        return
-    for index, value in enumerate(values):
-        yield from subdomain_form(value, f"{field}.values[{index}]")
+    yield from node_selector(required, f"{field}.required")
 
 
 def _volume_change(spec: Json, before: Json) -> _Rules:
