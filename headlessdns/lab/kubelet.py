@@ -1,9 +1,10 @@
 """The pretend kubelet: pods of any Kubernetes API come up, trouble and end as if they ran. Does network I/O and logs.
 
-It stands in for the scheduler, the kubelets of its nodes, the node lifecycle controller, the collection of pods whose
-node is gone, and the controllers of volumes. What is to be written is decided in `pods`, `nodes` and `claims`, what is
-to be told in `podevents`; here requests are sent and time passes. Events are written when there is time, and dropped
-where there is none. It looks at what is, never at how it came about: one that is started anew goes on.
+It stands in for the scheduler, the kubelets of its nodes, the node lifecycle controller, eviction by taints, the
+collection of pods whose node is gone, and the controllers of volumes. What is to be written is decided in `pods`,
+`nodes`, `claims` and `evicting`, what is to be told in `podevents`; here requests are sent and time passes. Events are
+written when there is time, and dropped where there is none. It looks at what is, never at how it came about: one that
+is started anew goes on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from headlessdns.errors import ClusterError
 from headlessdns.lab import podevents
 from headlessdns.lab.addresses import AddressPool
 from headlessdns.lab.claims import VOLUMES_PATH, claim_write, volume_name, volume_write
+from headlessdns.lab.evicting import eviction_write, stays_s
 from headlessdns.lab.mirror import Mirror
 from headlessdns.lab.nodes import LOST_ANNOTATION, NODES_PATH, host_ip, is_lost, is_up, node_write
 from headlessdns.lab.objects import MERGE_PATCH, Claim, Key, Node, Now, Pod, Volume, Write, deletion
@@ -161,6 +163,7 @@ class Kubelet:
         self._sent: dict[_Item, Write] = {}
         self._runs: dict[str, Run] = {}
         self._orphaned_s: dict[str, float] = {}
+        self._tainted_s: dict[str, float] = {}
         self._users: dict[Key, set[Key]] = {}
         self._losing: set[str] = set()
         self._retired: set[str] = set()
@@ -313,6 +316,7 @@ class Kubelet:
         self._apart.discard(uid)
         self._runs.pop(uid, None)
         self._orphaned_s.pop(uid, None)
+        self._tainted_s.pop(uid, None)
         self._pool.free(uid)
         for claim in pod.claims():
             users = self._users.get(claim, set())
@@ -433,9 +437,28 @@ class Kubelet:
         self._orphaned_s.pop(pod.metadata.uid, None)
         if pod.node not in self._numbers:
             return _Next()
+        left_s = self._stays_s(pod, node)
+        if left_s is not None and left_s <= 0:
+            write = eviction_write(pod, self._now())
+            return _Next(write, about=pod, news=[podevents.evicted(pod)] if write.method == "PATCH" else ())
         if self._is_lost(node):
-            return _Next(lost_write(pod, self._now()), about=pod, news=[podevents.lost()])
-        return self._care_for(pod)
+            next = _Next(lost_write(pod, self._now()), about=pod, news=[podevents.lost()])
+        else:
+            next = self._care_for(pod)
+        if left_s is not None:
+            next = next._replace(wait_s=left_s if next.wait_s is None else min(left_s, next.wait_s))
+        return next
+
+    def _stays_s(self, pod: Pod, node: Node) -> float | None:
+        """Return in how many seconds the taints of its node drive a pod away; None where they do not."""
+        uid, limit_s = pod.metadata.uid, None
+        if not pod.metadata.deletion_timestamp:
+            limit_s = stays_s(pod, node)
+        if limit_s is None:
+            self._tainted_s.pop(uid, None)
+            return None
+        now_s = self._now().s
+        return self._tainted_s.setdefault(uid, now_s) + limit_s - now_s
 
     def _place(self, pod: Pod) -> _Next:
         """Find a node for a pod: one after the other."""

@@ -2,7 +2,7 @@
 
 Reasons and messages are those of v1.36 (`pkg/kubelet/events`, `images`, `kuberuntime` and `prober`, `pkg/scheduler`,
 `pkg/controller/util/node`). The reference says the same again and again while trouble lasts, here it is said when it
-begins; images are always there; and since no pod is evicted from a lost node, TaintManagerEviction is never said.
+begins; and images are always there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from headlessdns.lab.pods import READY_ANNOTATION, Run, Stage, pull_fault
 
 NORMAL, WARNING = "Normal", "Warning"
 KUBELET, SCHEDULER, NODE_CONTROLLER = "kubelet", "default-scheduler", "node-controller"
+_TAINT_CONTROLLER = "taint-eviction-controller"
 
 
 class Happening(NamedTuple):
@@ -50,6 +51,12 @@ def unscheduled(write: Write) -> Happening:
 def lost() -> Happening:
     """Tell that nothing is known of a pod any more."""
     return Happening(NODE_CONTROLLER, WARNING, "NodeNotReady", "Node is not ready")
+
+
+def evicted(pod: Pod) -> Happening:
+    """Tell that a taint drives a pod from its node."""
+    message = f"Marking for deletion Pod {pod.metadata.namespace}/{pod.metadata.name}"
+    return Happening(_TAINT_CONTROLLER, NORMAL, "TaintManagerEviction", message)
 
 
 def entered(pod: Pod, before: Stage, run: Run) -> list[Happening]:

@@ -105,10 +105,11 @@ class _Tolerates:
         return TAINTED if bad or not self._is_up(node) else ""
 
     def _is_tolerated(self, taint: Json) -> bool:
-        return any(_tolerates(toleration, taint) for toleration in self._tolerations)
+        return any(tolerates(toleration, taint) for toleration in self._tolerations)
 
 
-def _tolerates(toleration: Json, taint: Json) -> bool:
+def tolerates(toleration: Json, taint: Json) -> bool:
+    """Tell whether a pod with *toleration* does not mind *taint*."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
         return False
     if toleration.get("key") and toleration["key"] != taint.get("key"):

@@ -511,6 +511,67 @@ def test_lost_by_annotation() -> None:
     converse(talk)
 
 
+def test_taint_that_drives_pods_away() -> None:
+    """A pod is deleted when its node gets a taint that it does not tolerate, later where it does for a while."""
+
+    async def talk(lab: Lab) -> None:
+        for_a_while = {"key": "disk", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+        lab.add("web-0", nodeName="node-1")
+        lab.add("web-1", nodeName="node-1", tolerations=[for_a_while])
+        lab.add("web-2", nodeName="node-1", tolerations=[{"operator": "Exists"}])
+        lab.add("web-3", nodeName="node-2")
+        await lab.ready("web-0", "web-1", "web-2", "web-3")
+        lab.api.change(f"{NODES}/node-1", {"spec": {"taints": [{"key": "disk", "effect": "NoExecute"}]}})
+        await until(lambda: not lab.is_there("web-0"), 10)
+        assert lab.writes("web-0")[-4:] == ["PATCH/status", "DELETE", "PATCH/status", "DELETE"]
+        events = [object for path, object in lab.api.objects.items() if path.startswith(EVENTS)]
+        told = [event["message"] for event in events if event["reason"] == "TaintManagerEviction"]
+        assert told == ["Marking for deletion Pod shop/web-0"]
+        await asyncio.sleep(40)
+        assert lab.is_ready("web-1", "web-2", "web-3")
+        await until(lambda: not lab.is_there("web-1"), 30)
+        await asyncio.sleep(600)
+        assert lab.is_ready("web-2", "web-3")
+
+    converse(talk)
+
+
+def test_taint_that_goes_in_time() -> None:
+    """A pod that tolerates a taint for a while stays when it goes, and has the whole time again when it comes back."""
+
+    async def talk(lab: Lab) -> None:
+        for_a_while = {"key": "disk", "operator": "Exists", "tolerationSeconds": 60}
+        lab.add("web-0", nodeName="node-1", tolerations=[for_a_while])
+        await lab.ready("web-0")
+        for _ in range(3):
+            lab.api.change(f"{NODES}/node-1", {"spec": {"taints": [{"key": "disk", "effect": "NoExecute"}]}})
+            await asyncio.sleep(50)
+            lab.api.change(f"{NODES}/node-1", {"spec": {"taints": []}})
+            await asyncio.sleep(50)
+        assert lab.is_ready("web-0")
+
+    converse(talk)
+
+
+def test_lost_for_long() -> None:
+    """Pods of a node that is lost are deleted after five minutes, and stay until it is back."""
+
+    async def talk(lab: Lab) -> None:
+        lab.add("web-0", nodeName="node-1")
+        await lab.ready("web-0")
+        await lab.kubelet.lose_node("node-1")
+        await asyncio.sleep(290)
+        assert "deletionTimestamp" not in lab.pod("web-0")["metadata"]
+        await until(lambda: "deletionTimestamp" in lab.pod("web-0")["metadata"], 20)
+        assert conditions(lab.pod("web-0"))["DisruptionTarget"] == "True"
+        await asyncio.sleep(1000)
+        assert lab.is_there("web-0")
+        await lab.kubelet.recover_node("node-1")
+        await until(lambda: not lab.is_there("web-0"), 60)
+
+    converse(talk)
+
+
 def test_node_deleted_while_lost() -> None:
     """Pods whose Node was deleted are removed after a while, and the node registers anew when it recovers."""
 
