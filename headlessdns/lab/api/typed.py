@@ -490,7 +490,7 @@ def _of_custom_schema(schema: Json) -> Type:
 
 def _undeclared(type: Type, value: Any) -> Iterator[str]:
     """Yield what is wrong, each with the path to it."""
-    if value is None or not type.form:
+    if value is None or type.form in ("", "schema"):
         return
     if type.form in ("struct", "map"):
         yield from _undeclared_fields(type, value)
