@@ -111,13 +111,18 @@ def stage_of(path: Path, root: Path) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     spent_s: defaultdict[str, float] = defaultdict(float)
+    workers = set()
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 spent_s[stage_of(config.rootpath / report.nodeid.partition("::")[0], config.rootpath)] += (
                     report.duration
                 )
-    terminalreporter.section("stages")
+                workers.add(getattr(report, "worker_id", ""))
+    # Workers run side by side: a stage has taken its share of the time that all of them together had.
+    count = max(len(workers), 1)
+    terminalreporter.section("stages" if count == 1 else f"stages, by {count} workers")
     for stage, (_, budget_s) in STAGES.items():
+        spent_s[stage] /= count
         verdict = "over its budget" if spent_s[stage] > budget_s else "of"
         terminalreporter.write_line(f"{stage:<24} {spent_s[stage]:6.1f} s {verdict} {budget_s} s")
