@@ -133,12 +133,12 @@ _OPERATORS = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "Doe
 
 
 def selector_text(selector: Json) -> str:
-    """Return a label selector as ``a=1,b in (2,3),!c``, in the order of the keys."""
+    """Return a label selector as ``a=1,b in (2,3),!c``, in the order of the keys; labels before expressions."""
     parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
     for expression in selector.get("matchExpressions") or []:
-        values = ",".join(sorted(expression.get("values") or []))
-        parts.append((expression["key"], _OPERATORS[expression["operator"]].format(expression["key"], values)))
-    return ",".join(text for _, text in sorted(parts))
+        key, values = expression["key"], ",".join(sorted(expression.get("values") or []))
+        parts.append((key, _OPERATORS[expression["operator"]].format(key, values)))
+    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))
 
 
 def containers_of(one: Json) -> Cells:

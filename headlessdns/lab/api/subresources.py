@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from headlessdns.lab.api.cells import selector_text
 from headlessdns.lab.api.checks import check_patched, check_readable
 from headlessdns.lab.api.forms import timestamp
 from headlessdns.lab.api.kinds import PODS, Json, Resource
@@ -41,7 +42,10 @@ def scale_of(rules: Rules, resource: Resource, entry: Entry) -> Json:
     metadata = object["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     spec_replicas = _at(object, paths[0]) or 0
-    selector = _at(object, paths[2]) if paths[2] else selector_text((object.get("spec") or {}).get("selector") or {})
+    if rules.registry.custom(resource):
+        selector = _at(object, paths[2]) if paths[2] else ""
+    else:
+        selector = selector_text((object.get("spec") or {}).get("selector") or {})
     status: Json = {"replicas": _at(object, paths[1]) or 0}
     if selector:
         status["selector"] = selector
@@ -121,22 +125,6 @@ def patch_scale(
         patched = apply_patch(content_type, live, change, resource if rules.registry.custom(resource) else SCALE)
         check_patched(rules.registry, SCALE, patched, content_type, change)
     return set_scale(rules, resource, namespace, name, patched, options)
-
-
-def selector_text(selector: Json) -> str:
-    """Return a LabelSelector as text: ``app=web,tier in (a,b)``."""
-    labels = selector.get("matchLabels") or {}
-    texts = [f"{key}={value}" for key, value in labels.items()]
-    for one in selector.get("matchExpressions") or ():
-        key, operator, values = one.get("key"), one.get("operator"), ",".join(sorted(one.get("values") or ()))
-        forms = {
-            "In": f"{key} in ({values})",
-            "NotIn": f"{key} notin ({values})",
-            "Exists": f"{key}",
-            "DoesNotExist": f"!{key}",
-        }
-        texts.append(forms.get(operator, ""))
-    return ",".join(sorted(filter(None, texts)))
 
 
 def _scale_paths(rules: Rules, resource: Resource) -> tuple[tuple[str, ...], ...]:
