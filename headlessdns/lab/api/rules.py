@@ -121,6 +121,7 @@ class Rules:
         check_type(self.registry, resource, object)
         check_readable(resource, object)
         metadata = metadata_of(object)
+        self._check_definition(resource, metadata)
         self._check_fields(resource, object, options)
         self._settle_namespace(resource, namespace, metadata)
         if metadata.get("resourceVersion"):
@@ -150,6 +151,14 @@ class Rules:
         if options.dry_run:
             return Written(201, self.dry(object))
         return Written(201, self._commit_new(resource, object).octets)
+
+    def _check_definition(self, resource: Resource, metadata: Json) -> None:
+        if self.registry.custom(resource) is None:
+            return
+        definition = self.store.get(DEFINITIONS, "", resource.qualified)
+        if definition is not None and definition.is_terminating:
+            why = "create not allowed while custom resource definition is terminating"
+            raise forbidden(resource, metadata.get("name") or "", why)
 
     def _prepare_new(self, resource: Resource, object: Json) -> None:
         """Bring a new object into the form in which it is stored, and validate it."""
