@@ -8,12 +8,14 @@ Source: k8s.io/apiextensions-apiserver `apiextensions/validation` and `schema/va
 
 from __future__ import annotations
 
+import copy
+import json
 import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from headlessdns.lab.api import causes, schemarules
+from headlessdns.lab.api import causes, crd, schemarules
 from headlessdns.lab.api.kinds import Json
 from headlessdns.lab.api.status import Fault as Cause
 
@@ -175,7 +177,15 @@ def _inside(schema: Json, field: str) -> Iterator[Cause]:
         words = f"must be a valid regular expression, but isn't: error parsing regexp: {wrong}"
         yield causes.invalid(f"{field}.pattern", schema["pattern"], words)
     elif schema.get("default") is not None:
-        yield from schemarules.faults(schema, schema["default"], place=f"{field}.default")
+        yield from _default(schema, f"{field}.default")
+
+
+def _default(schema: Json, field: str) -> Iterator[Cause]:
+    default = json.loads(json.dumps(schema["default"], sort_keys=True))  # as messages show it
+    if crd.prune(schema, copy.deepcopy(default)):
+        yield causes.invalid(field, default, "must not have unknown fields")
+    else:
+        yield from schemarules.faults(schema, default, place=field)
 
 
 _LIST_KINDS = ("atomic", "set", "map")
