@@ -499,6 +499,7 @@ class Kubelet:
     def _collect(self, pod: Pod) -> _Next:
         """Remove a pod whose node is gone, after a while."""
         now = self._now()
+        self._tainted_s.pop(pod.metadata.uid, None)
         left_s = self._orphaned_s.setdefault(pod.metadata.uid, now.s) + self._node_gone_s - now.s
         if left_s > 0:
             return _Next(wait_s=left_s)

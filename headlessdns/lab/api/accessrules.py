@@ -32,7 +32,10 @@ def role(new: Json, old: Json | None) -> _Rules:
         if not selectors:
             yield causes.required(where, "at least one clusterRoleSelector required if aggregationRule is non-nil")
         for index, selector in enumerate(selectors):
-            yield from selector_causes(selector, f"{where}[{index}]")
+            wrong = list(selector_causes(selector, f"{where}[{index}]"))
+            yield from wrong
+            if wrong:
+                yield causes.invalid(f"{where}[{index}]", None, "invalid label selector.")
 
 
 def _rule(rule: Json, field: str, *, is_namespaced: bool) -> _Rules:

@@ -139,7 +139,7 @@ def _twice_in_yaml(body: bytes) -> tuple[str, ...]:
 
 
 # With one of these in it, a text need not have one `":` for each field.
-_UNLIKE_OURS = (b'" ', b'"\n', b'"\t', b'"\r', b"\\u0022")
+_UNLIKE_OURS = (b'" ', b'"\n', b'"\t', b'"\r', b"\\u00")
 
 
 def _has_as_many_fields(body: bytes, value: Any) -> bool:

@@ -146,6 +146,10 @@ _EMPTY_IS_SOMETHING = frozenset(
         "ip",
         "kind",
         "path",
+        "NetworkPolicy.spec.ingress.ports.port",
+        "NetworkPolicy.spec.ingress.ports.protocol",
+        "NetworkPolicy.spec.egress.ports.port",
+        "NetworkPolicy.spec.egress.ports.protocol",
         "endpoints.hostname",
         "endpoints.nodeName",
         "endpoints.zone",
@@ -520,10 +524,13 @@ def _policy(object: Json) -> None:
 
 
 def _binding(object: Json) -> None:
-    _fill(_part(object, "roleRef"), apiGroup=_ACCESS)
+    role = _part(object, "roleRef")
+    role["apiGroup"] = role.get("apiGroup") or _ACCESS
     for subject in _each(object, "subjects"):
-        if subject.get("kind") in {"User", "Group"}:
-            _fill(subject, apiGroup=_ACCESS)
+        if not subject.get("apiGroup"):
+            subject.pop("apiGroup", None)
+            if subject.get("kind") in {"User", "Group"}:
+                subject["apiGroup"] = _ACCESS
 
 
 _ACCESS = "rbac.authorization.k8s.io"

@@ -157,17 +157,14 @@ def _schema(part: Any, field: str) -> Iterator[Cause]:
         yield from _inside(schema, where)
 
 
-def _inside(schema: Json, field: str) -> Iterator[Cause]:
+def _inside(schema: Json, field: str, *, has_defaults: bool = True) -> Iterator[Cause]:
+    """Look below *schema*; the API server looks at no default below `additionalProperties`."""
     for name, child in (schema.get("properties") or {}).items():
-        yield from _typed(child, f"{field}.properties[{name}]", "must not be empty for specified object fields")
+        yield from _typed(child, f"{field}.properties[{name}]", _FIELDS, has_defaults=has_defaults)
     if isinstance(schema.get("additionalProperties"), dict):
-        yield from _typed(
-            schema["additionalProperties"],
-            f"{field}.additionalProperties",
-            "must not be empty for specified object fields",
-        )
+        yield from _typed(schema["additionalProperties"], f"{field}.additionalProperties", _FIELDS, has_defaults=False)
     if isinstance(schema.get("items"), dict):
-        yield from _typed(schema["items"], f"{field}.items", "must not be empty for specified array items")
+        yield from _typed(schema["items"], f"{field}.items", _ITEMS, has_defaults=has_defaults)
     elif schema.get("type") == "array":
         yield causes.required(f"{field}.items", "must be specified")
     yield from _list_kind(schema, field)
@@ -176,7 +173,7 @@ def _inside(schema: Json, field: str) -> Iterator[Cause]:
     if wrong := schemarules.wrong_pattern(schema.get("pattern") or ""):
         words = f"must be a valid regular expression, but isn't: error parsing regexp: {wrong}"
         yield causes.invalid(f"{field}.pattern", schema["pattern"], words)
-    elif schema.get("default") is not None:
+    elif has_defaults and schema.get("default") is not None:
         yield from _default(schema, f"{field}.default")
 
 
@@ -233,7 +230,10 @@ def _list_kind(schema: Json, field: str) -> Iterator[Cause]:
 _KEYS = "x-kubernetes-list-map-keys"
 
 
-def _typed(schema: Any, field: str, without: str) -> Iterator[Cause]:
+_FIELDS, _ITEMS = (f"must not be empty for specified {what}" for what in ("object fields", "array items"))
+
+
+def _typed(schema: Any, field: str, without: str, *, has_defaults: bool) -> Iterator[Cause]:
     if not isinstance(schema, dict):
         return
     kind = schema.get("type")
@@ -242,7 +242,7 @@ def _typed(schema: Any, field: str, without: str) -> Iterator[Cause]:
             yield causes.required(f"{field}.type", without)
     elif kind not in _TYPES:
         yield causes.unsupported(f"{field}.type", kind, _TYPES)
-    yield from _inside(schema, field)
+    yield from _inside(schema, field, has_defaults=has_defaults)
 
 
 def _subresources(part: Any, field: str) -> Iterator[Cause]:

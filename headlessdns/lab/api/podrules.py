@@ -24,6 +24,7 @@ _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _INT32_MAX = 2**31 - 1
+_DROPPED_LIFECYCLE = {"stopSignal"}  # which the API server knows behind a feature gate only
 _CONTAINER_POLICIES = ("Always", "Never", "OnFailure")
 _OF_CONTAINERS = ("containers", "initContainers", "terminationGracePeriodSeconds")  # what their rules look at
 _REMEMBERED_OCTETS = 16_384
@@ -212,7 +213,7 @@ def _init_containers(spec: Json, field: str, volumes: Set[str]) -> Iterator[Caus
             yield from handlerrules.probes(container, here)
             continue
         for each in ("lifecycle", *handlerrules.PROBES):
-            if container.get(each) is not None:
+            if container.get(each) is not None and container[each].keys() != _DROPPED_LIFECYCLE:
                 words = "may not be set for init containers without restartPolicy=Always"
                 yield causes.forbidden(f"{here}.{each}", words)
 

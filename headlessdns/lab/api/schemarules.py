@@ -423,39 +423,63 @@ def _form(pattern: str) -> re.Pattern[str] | None:
         warnings.simplefilter("ignore")  # about classes in classes, which Go does not have either
         try:
             return re.compile("".join(_pieces(pattern)), re.ASCII)
-        except re.error:
+        except (re.error, ValueError, OverflowError, RecursionError):
             return None
 
 
-# What Go does not know, and how it begins; then what is wrong in both, in the words of Python.
-_ONLY_ELSEWHERE = re.compile(r"(?<!\\)(?:\\\\)*(?:(?P<look>\(\?[=!])|(?P<behind>\(\?<[=!])|(?P<back>\\[1-9]))")
-_WRONG = {
-    "unterminated character set": "missing closing ]",
-    "missing ), unterminated subpattern": "missing closing )",
-    "unbalanced parenthesis": "unexpected )",
-    "nothing to repeat": "missing argument to repetition operator",
-}
-_ABOUT_ALL = frozenset({"missing closing )", "unexpected )"})
-
-
 def wrong_pattern(pattern: str) -> str:
-    """Return why *pattern* is no regular expression of Go; empty where it is one, or where that is not known here."""
-    if found := _ONLY_ELSEWHERE.search(pattern):
-        if found["behind"]:
-            return f"invalid named capture: `{pattern[found.start('behind') :]}`"
-        look, back = found["look"], found["back"]
-        return f"invalid or unsupported Perl syntax: `{look}`" if look else f"invalid escape sequence: `{back}`"
-    pieces = "".join(_pieces(pattern))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            re.compile(pieces, re.ASCII)
-        except re.error as error:
-            why = next((go for python, go in _WRONG.items() if error.msg.startswith(python)), "")
-            at = (error.pos or 0) if pieces == pattern and why not in _ABOUT_ALL else 0
-            end = at + 1 if why.startswith("missing argument") else len(pattern)
-            return why and f"{why}: `{pattern[at:end]}`"
-    return ""
+    """Return why *pattern* is no regular expression of Go; empty where it is one, or where that is not known here.
+
+    Brackets that do not pair, operators that repeat nothing, and what other engines have and Go has not.
+    """
+    opened, at, repeats = 0, 0, False
+    while at < len(pattern):
+        rest, letter = pattern[at:], pattern[at]
+        if rest.startswith(r"\Q"):
+            at = (pattern.find(r"\E", at) + 2) if r"\E" in rest else len(pattern)
+        elif found := _REFERENCE.match(rest):
+            return f"invalid escape sequence: `{found[0]}`"
+        elif letter == "\\":
+            at += 2
+        elif letter == "[":
+            found = _SET.match(rest)
+            if found is None:
+                return f"missing closing ]: `{rest}`"
+            at += found.end()
+        elif found := _LOOK.match(rest):
+            is_behind = found[0][2] == "<"
+            return f"invalid named capture: `{rest}`" if is_behind else f"{_PERL}: `{found[0]}`"
+        elif found := _FLAGS.match(rest):
+            at += found.end()
+            continue
+        elif rest.startswith("(?"):
+            found = _GROUP.match(rest)
+            if found is None:
+                return ""
+            opened += 1
+            at += found.end()
+        elif letter == "(":
+            opened += 1
+            at += 1
+        elif letter == ")":
+            if not opened:
+                return f"unexpected ): `{pattern}`"
+            opened -= 1
+            at += 1
+        elif letter in "*+?" and not repeats:
+            return f"missing argument to repetition operator: `{letter}{'?' if rest[1:2] == '?' else ''}`"
+        else:
+            at += 1
+        repeats = letter not in "(|"
+    return f"missing closing ): `{pattern}`" if opened else ""
+
+
+_REFERENCE = re.compile(r"\\(?:[1-7](?![0-7])|[89])")
+_SET = re.compile(r"\[(?:\^|(?!\^))(?:\]|(?!\]))(?:\\.|\[:\^?\w+:\]|[^\\\]])*\]", re.DOTALL)
+_LOOK = re.compile(r"\(\?<?[=!]")
+_FLAGS = re.compile(r"\(\?[imsU-]+\)")
+_GROUP = re.compile(r"\(\?(?:P?<\w+>|[imsU-]*:)")
+_PERL = "invalid or unsupported Perl syntax"
 
 
 def _pieces(pattern: str) -> Iterator[str]:
@@ -469,8 +493,10 @@ def _pieces(pattern: str) -> Iterator[str]:
         elif piece == "]":
             is_in_set = False
         elif piece.startswith("["):
-            piece = piece if not is_in_set else r"\["
-            is_in_set = True
+            if is_in_set:
+                piece, is_in_set = rf"\{piece}", not piece.endswith("]")
+            else:
+                is_in_set = True
         elif piece == r"\z" or (piece == "$" and not is_in_set):
             piece = r"\Z"  # in Python `$` is good before a last line's end, too
         yield piece

@@ -191,7 +191,7 @@ def host_network(spec: Json, field: str, *, is_pod: bool) -> _Rules:
     for index, container in enumerate(items(spec, "containers")):
         for number, port in enumerate(items(container, "ports")):
             on_host = port.get("hostPort") or 0
-            if (is_pod or on_host) and on_host != port.get("containerPort"):
+            if (is_pod or on_host) and on_host != (port.get("containerPort") or 0):
                 wrong = "must match `containerPort` when `hostNetwork` is true"
                 yield causes.invalid(f"{field}.containers[{index}].ports[{number}].hostPort", on_host, wrong)
 

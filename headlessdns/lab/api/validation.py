@@ -351,7 +351,7 @@ def _set_status(new: Json, old: Json) -> _Rules:
     replicas = status.get("replicas", 0)
     for name in _SET_COUNTS[1:]:
         if status.get(name, 0) > replicas:
-            yield causes.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas")
+            yield causes.invalid(f"status.{name}", status.get(name, 0), "cannot be greater than status.replicas")
     available = status.get("availableReplicas", 0)
     if available > status.get("readyReplicas", 0):
         yield causes.invalid("status.availableReplicas", available, "cannot be greater than status.readyReplicas")

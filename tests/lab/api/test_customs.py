@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headlessdns.lab.api.schemarules import wrong_pattern
 from tests.lab.api import custom_rows, golden
 from tests.lab.api.asking import Asking
 from tests.lab.api.custom_rows import DEFINITIONS, ROWS, STRICTER_ROWS, Row
@@ -41,3 +42,26 @@ def test_what_was_wrong_before_may_stay_as_in_a_real_api_server(ask: custom_rows
     """Of an update under a schema that has become stricter, only what it changes is looked at."""
     id = f"stricter: {STRICTER_ROWS[number].id}"
     assert custom_rows.stricter_answer(ask, "default", number) == ANSWERS[id]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("^[^[]+$", ""),
+        ("[]a[]", ""),
+        (r"[\]]\Q[\E(?:a|b)*?", ""),
+        ("(?i)^*$", ""),
+        (r"\10", ""),
+        ("(" * 500 + ")" * 500, ""),
+        ("a{99999999999999999999}", ""),
+        (r"(a)\1", r"invalid escape sequence: `\1`"),
+        ("a|*?b", "missing argument to repetition operator: `*?`"),
+        ("x[^]a", "missing closing ]: `[^]a`"),
+        ("((a)", "missing closing ): `((a)`"),
+        ("(a))", "unexpected ): `(a))`"),
+        ("a(?!b)", "invalid or unsupported Perl syntax: `(?!`"),
+    ],
+)
+def test_wrong_pattern(pattern: str, why: str) -> None:
+    """What Go cannot read as a regular expression is told in its words; where that is not certain, nothing is."""
+    assert wrong_pattern(pattern) == why
