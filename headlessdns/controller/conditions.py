@@ -281,9 +281,9 @@ def _length_faults(set: StatefulSet) -> list[tuple[str, str]]:
 
 
 def _foreign_faults(set: StatefulSet, pods: Mapping[str, Pod]) -> list[tuple[str, str]]:
-    """Return the first only: what is told changes less, and the others show when it is mended."""
+    """Return the first that stays only: what is told changes less, and the others show when it is mended."""
     for pod in pods.values():
-        if _is_foreign(set, pod):
+        if _is_foreign(set, pod) and not pod.is_terminating:
             trouble = explain.foreign_trouble(set, pod)
             return [(trouble.reason, f"{trouble.words}; {trouble.remedy}")]
     return []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from headlessdns.controller import conditions
 from headlessdns.controller.actions import Wait, WaitKind
 from headlessdns.controller.conditions import Notes, name_faults, notes
+from headlessdns.controller.explain import foreign_trouble
 from headlessdns.controller.model import Status, read_pod, read_set
 from headlessdns.controller.observed import UNSEEN_SERVICE, Service
 from tests.controller.support import NOW_S, owner, pods, raw_pod, raw_set, time_at
@@ -532,6 +533,17 @@ def test_stalled_by_a_foreign_pod() -> None:
     )
 
 
+def test_not_stalled_by_a_pod_that_goes() -> None:
+    """A pod of an earlier set of the name that is being deleted is only waited for."""
+    former = read_pod(raw_pod("1 v1 ready", ownerReferences=[owner("uid-of-former")], deletionTimestamp=time_at(-1)))
+    now = status(updated=1, ready=2)
+    made = noted(a_set(under_way(-5), now), now, {"web-1": former}, wait=CREATED)
+    assert shown(made, "Stalled")[0] == "False"
+    trouble = foreign_trouble(a_set(), former)
+    assert trouble.words == "a Pod web-1 exists and belongs to an earlier StatefulSet web"
+    assert (trouble.is_stuck, trouble.remedy) == (False, "it is being deleted, then ours is created")
+
+
 def test_an_invalid_set_claims_nothing() -> None:
     """While a set is not valid, nobody is told that it is available or complete."""
     made = noted(a_set(), status(), wait=INVALID)
@@ -709,7 +721,7 @@ FOREIGN: dict[str, tuple[Json, str]] = {
     ),
     "of a former set of the name, on its way out": (
         {"ownerReferences": [owner("uid-of-former")], "deletionTimestamp": time_at(-1)},
-        "a Pod web-0 exists and belongs to an earlier StatefulSet web; it is being deleted, then ours is created",
+        "",
     ),
     "an orphan that is about to be adopted": ({"ownerReferences": []}, ""),
     "an orphan on its way out": ({"ownerReferences": [], "deletionTimestamp": time_at(-1)}, ""),

@@ -120,7 +120,7 @@ class Controller:
         metrics = self.metrics()
         assert not [name for name in metrics if "Forbidden" in name], metrics
         assert metrics["events_dropped_total"] == 0
-        assert not re.search("forbid|403", self.log, re.IGNORECASE), self.log
+        assert not re.search("forbid|HTTP 403", self.log, re.IGNORECASE), self.log
 
 
 def ordinal_set() -> Json:
