@@ -252,7 +252,7 @@ def test_signals_before_the_api_server_answers(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert api.asked.wait(10)
         process.send_signal(number)
-        assert process.wait(2) == 0
+        assert process.wait(6) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -267,7 +267,7 @@ def test_signals_before_anything_is_listed(number: signal.Signals, tmp_path: Pat
             assert process.stderr is not None
             assert "headlessdns controller for" in process.stderr.readline()
             process.send_signal(number)
-            assert process.wait(2) == 0
+            assert process.wait(6) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is missing; it is there on Linux")
@@ -281,7 +281,7 @@ def test_signals_during_the_start(wait_s: float, tmp_path: Path) -> None:
             wait_until(lambda: catches(process.pid, signal.SIGTERM), "a handler", 10)
             time.sleep(wait_s)  # that is the row: how far the start has come
             process.send_signal(signal.SIGTERM)
-            assert process.wait(3) == 0
+            assert process.wait(6) == 0
             assert process.stderr is not None
             assert process.stderr.read() == ""
 

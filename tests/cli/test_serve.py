@@ -192,7 +192,7 @@ def test_signals_during_the_start(number: signal.Signals, wait_s: float, tmp_pat
         wait_until(lambda: catches(process.pid, signal.SIGTERM), "a handler", 10)
         time.sleep(wait_s)  # that is the row: how far the start has come
         process.send_signal(number)
-        assert process.wait(3) == 0
+        assert process.wait(6) == 0
         assert process.stderr is not None
         assert not [line for line in process.stderr.read().splitlines() if " info " not in line]
 
@@ -223,7 +223,7 @@ def test_signals_while_the_api_server_is_silent(tmp_path: Path) -> None:
             with connection:
                 assert connection.recv(4096).startswith(b"GET /version ")
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(1) == 0
+                assert process.wait(6) == 0
                 assert process.stderr is not None
                 assert process.stderr.read() == ""
 
