@@ -477,6 +477,14 @@ def read_selector(selector: Mapping[str, Any]) -> Selector:
     return Selector(tuple(requirements))
 
 
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Tell whether a LabelSelector selects *labels*; none selects nothing, and neither does one that cannot be read."""
+    try:
+        return selector is not None and read_selector(selector).matches(labels)
+    except ValueError:
+        return False
+
+
 def read_set(raw: Json) -> StatefulSet:
     """Return the set that *raw*, a StatefulSet or an OrdinalSet as the API has it, describes.
 

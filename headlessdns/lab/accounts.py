@@ -145,12 +145,7 @@ class AccountController:
                 for mirror in mirrors:
                     await mirror.listed.wait()
                 self.started.set()
-                while True:
-                    name = await self._work.take()
-                    try:
-                        await self._attend(name)
-                    finally:
-                        self._work.done(name)
+                await self._work.serve(self._attend)
         finally:
             self._work.close()
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headlessdns.controller.model import read_selector
+from headlessdns.controller.model import selects
 from headlessdns.lab import objects
 from headlessdns.lab.objects import MERGE_PATCH, Json, Now, Write, condition_status
 
@@ -88,12 +88,8 @@ class _Counts(NamedTuple):
 
 def covers(budget: Budget, pod: Pod) -> bool:
     """Tell whether *budget* protects *pod*: no selector protects none, an empty one all of the namespace."""
-    if budget.metadata.namespace != pod.metadata.namespace or budget.spec.selector is None:
-        return False
-    try:
-        return read_selector(budget.spec.selector).matches(pod.metadata.labels or {})
-    except ValueError:  # the API lets none of these in
-        return False
+    is_near = budget.metadata.namespace == pod.metadata.namespace
+    return is_near and selects(budget.spec.selector, pod.metadata.labels or {})
 
 
 def status_write(budget: Budget, pods: Iterable[Pod], owners: Mapping[str, Owner], now: Now) -> Write | None:

@@ -64,12 +64,7 @@ class DisruptionController:
                 for mirror in self._mirrors:
                     await mirror.listed.wait()
                 self.started.set()
-                while True:
-                    key = await self._work.take()
-                    try:
-                        await self._attend(key)
-                    finally:
-                        self._work.done(key)
+                await self._work.serve(self._attend)
         finally:
             self._work.close()
 

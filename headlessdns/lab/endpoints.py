@@ -111,7 +111,7 @@ class EndpointController:
                     self._work.add(key)
                 self.started.set()
                 for _ in range(CONCURRENCY):
-                    tasks.create_task(self._serve())
+                    tasks.create_task(self._work.serve(self._attend))
         finally:
             self._work.close()
 
@@ -199,15 +199,6 @@ class EndpointController:
         return max(left_s, 0)
 
     # What is done
-
-    async def _serve(self) -> None:
-        """Give each Service its turn, one after the other."""
-        while True:
-            key = await self._work.take()
-            try:
-                await self._attend(key)
-            finally:
-                self._work.done(key)
 
     async def _attend(self, key: Key) -> None:
         unseen_s = self._unseen_s(key)

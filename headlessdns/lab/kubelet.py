@@ -203,7 +203,7 @@ class Kubelet:
                 self.started.set()
                 tasks.create_task(self._recorder.run())
                 for _ in range(CONCURRENCY):
-                    tasks.create_task(self._serve())
+                    tasks.create_task(self._work.serve(self._attend))
         finally:
             self._work.close()
 
@@ -341,15 +341,6 @@ class Kubelet:
             self._note(_Kind.CLAIM, Key(owner.namespace, owner.name))
 
     # What is done
-
-    async def _serve(self) -> None:
-        """Give each object its turn, one after the other."""
-        while True:
-            item = await self._work.take()
-            try:
-                await self._attend(item)
-            finally:
-                self._work.done(item)
 
     async def _attend(self, item: _Item) -> None:
         write, wait_s, absent, about, news = self._looks[item.kind](item.key)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from headlessdns.controller.model import read_selector
+from headlessdns.controller.model import selects
 from headlessdns.lab.objects import Json, Node, Pod
 
 UNSCHEDULABLE = "node(s) were unschedulable"
@@ -212,7 +212,7 @@ def _same_labels(constraint: Json, pod: Pod) -> Callable[[Pod], bool]:
         labels = other.metadata.labels or {}
         return (
             other.metadata.namespace == pod.metadata.namespace
-            and _is_selected(labels, constraint.get("labelSelector"))
+            and selects(constraint.get("labelSelector"), labels)
             and all(labels.get(key) == own[key] for key in keys)
         )
 
@@ -274,12 +274,4 @@ def _selects(term: Json, pod: Pod, other: Pod) -> bool:
     own, labels = pod.metadata.labels or {}, other.metadata.labels or {}
     same = all(labels.get(key) == own[key] for key in term.get("matchLabelKeys") or () if key in own)
     unlike = all(labels.get(key) != own[key] for key in term.get("mismatchLabelKeys") or () if key in own)
-    return same and unlike and _is_selected(labels, term.get("labelSelector"))
-
-
-def _is_selected(labels: Labels, selector: Json | None) -> bool:
-    """Tell whether a LabelSelector selects *labels*; none selects nothing, and neither does one that cannot be read."""
-    try:
-        return selector is not None and read_selector(selector).matches(labels)
-    except ValueError:
-        return False
+    return same and unlike and selects(term.get("labelSelector"), labels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, NoReturn, TypeVar
 
 K = TypeVar("K")
 
@@ -49,6 +50,15 @@ class WorkQueue(Generic[K]):
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    async def serve(self, attend: Callable[[K], Awaitable[None]]) -> NoReturn:
+        """Give each key its turn, for ever; several of these share the keys."""
+        while True:
+            key = await self.take()
+            try:
+                await attend(key)
+            finally:
+                self.done(key)
 
     def close(self) -> None:
         """Forget all that was to come later."""

@@ -54,21 +54,30 @@ def selector_causes(selector: Json, field: str) -> Iterator[Cause]:
     """Return what is wrong with a selector of labels."""
     yield from label_causes(selector.get("matchLabels"), f"{field}.matchLabels")
     for index, expression in enumerate(items(selector, "matchExpressions")):
-        here, operator, values = (
-            f"{field}.matchExpressions[{index}]",
-            expression.get("operator"),
-            expression.get("values"),
-        )
-        if operator in {"In", "NotIn"}:
-            if not values:
-                yield causes.required(f"{here}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        elif operator in {"Exists", "DoesNotExist"}:
-            if values:
-                wrong = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                yield causes.forbidden(f"{here}.values", wrong)
-        else:
-            yield causes.invalid(f"{here}.operator", operator or "", "not a valid selector operator")
-        key = expression.get("key") or ""
-        yield from (causes.invalid(f"{here}.key", key, wrong) for wrong in causes.qualified_name(key))
-        for number, value in enumerate(values or []):
-            yield from (causes.invalid(f"{here}.values[{number}]", value, wrong) for wrong in causes.label_value(value))
+        yield from requirement_causes(expression, f"{field}.matchExpressions[{index}]")
+
+
+def requirement_causes(
+    requirement: Json, field: str, *, is_of_nodes: bool = False, takes_any_value: bool = False
+) -> Iterator[Cause]:
+    """Return what is wrong with one requirement of a selector of labels; those of nodes compare numbers, too."""
+    key, operator = requirement.get("key") or "", requirement.get("operator") or ""
+    values = requirement.get("values") or []
+    if operator in {"In", "NotIn"}:
+        if not values:
+            yield causes.required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in {"Exists", "DoesNotExist"}:
+        if values:
+            wrong = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            yield causes.forbidden(f"{field}.values", wrong)
+    elif is_of_nodes and operator in {"Gt", "Lt"}:
+        if len(values) != 1:
+            yield causes.required(f"{field}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+    else:
+        yield causes.invalid(f"{field}.operator", operator, NOT_AN_OPERATOR)
+    yield from (causes.invalid(f"{field}.key", key, wrong) for wrong in causes.qualified_name(key))
+    for index, value in enumerate(() if takes_any_value else values):
+        yield from (causes.invalid(f"{field}.values[{index}]", value, wrong) for wrong in causes.label_value(value))
+
+
+NOT_AN_OPERATOR = "not a valid selector operator"

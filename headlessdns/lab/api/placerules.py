@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headlessdns.lab.api import causes
-from headlessdns.lab.api.commonrules import items, selector_causes
+from headlessdns.lab.api.commonrules import NOT_AN_OPERATOR, items, requirement_causes, selector_causes
 from headlessdns.lab.api.kinds import Json
 from headlessdns.lab.api.status import Fault as Cause
 
@@ -20,7 +20,6 @@ _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _INCLUSIONS = ("Honor", "Ignore")
 _REQUIRED, _PREFERRED = (f"{when}DuringSchedulingIgnoredDuringExecution" for when in ("required", "preferred"))
 _MAX_WEIGHT = 100
-_NOT_AN_OPERATOR = "not a valid selector operator"
 
 
 def _key(key: str, field: str) -> _Rules:
@@ -102,29 +101,9 @@ def node_selector(selector: Json, field: str) -> _Rules:
 def _node_term(term: Json, field: str, *, takes_any_value: bool = False) -> _Rules:
     for index, requirement in enumerate(items(term, "matchExpressions")):
         here = f"{field}.matchExpressions[{index}]"
-        yield from _node_requirement(requirement, here, takes_any_value=takes_any_value)
+        yield from requirement_causes(requirement, here, is_of_nodes=True, takes_any_value=takes_any_value)
     for index, requirement in enumerate(items(term, "matchFields")):
         yield from _field_requirement(requirement, f"{field}.matchFields[{index}]")
-
-
-def _node_requirement(requirement: Json, field: str, *, takes_any_value: bool) -> _Rules:
-    key, operator = requirement.get("key") or "", requirement.get("operator") or ""
-    values = requirement.get("values") or []
-    if operator in {"In", "NotIn"}:
-        if not values:
-            yield causes.required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in {"Exists", "DoesNotExist"}:
-        if values:
-            wrong = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            yield causes.forbidden(f"{field}.values", wrong)
-    elif operator in {"Gt", "Lt"}:
-        if len(values) != 1:
-            yield causes.required(f"{field}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
-    else:
-        yield causes.invalid(f"{field}.operator", operator, _NOT_AN_OPERATOR)
-    yield from _key(key, f"{field}.key")
-    for index, value in enumerate(() if takes_any_value else values):
-        yield from (causes.invalid(f"{field}.values[{index}]", value, wrong) for wrong in causes.label_value(value))
 
 
 def _field_requirement(requirement: Json, field: str) -> _Rules:
@@ -132,7 +111,7 @@ def _field_requirement(requirement: Json, field: str) -> _Rules:
     key, operator = requirement.get("key") or "", requirement.get("operator") or ""
     values = requirement.get("values") or []
     if operator not in {"In", "NotIn"}:
-        yield causes.invalid(f"{field}.operator", operator, _NOT_AN_OPERATOR)
+        yield causes.invalid(f"{field}.operator", operator, NOT_AN_OPERATOR)
     elif len(values) != 1:
         wrong = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
         yield causes.required(f"{field}.values", wrong)

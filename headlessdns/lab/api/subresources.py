@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from headlessdns.controller.model import selects
 from headlessdns.lab.api.cells import selector_text
 from headlessdns.lab.api.checks import check_patched, check_readable
 from headlessdns.lab.api.forms import timestamp
@@ -257,25 +258,7 @@ def _share(value: Any, total: int) -> int:
 
 
 def _covers(budget: Json, pod: Entry) -> bool:
-    selector = (budget.get("spec") or {}).get("selector")
-    return selector is not None and matches(selector, pod.labels)
-
-
-def matches(selector: Json, labels: dict[str, str]) -> bool:
-    """Tell whether *labels* meet a LabelSelector; an empty one is met by all."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    for one in selector.get("matchExpressions") or ():
-        value, values = labels.get(str(one.get("key"))), one.get("values") or ()
-        holds = {
-            "In": value in values,
-            "NotIn": value not in values,
-            "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }
-        if not holds.get(str(one.get("operator")), False):
-            return False
-    return True
+    return selects((budget.get("spec") or {}).get("selector"), pod.labels)
 
 
 def _is_ready(pod: Json) -> bool:
