@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from headlessdns.controller import model
-from headlessdns.controller.model import Json, OwnerReference, Pod, SetKind, StatefulSet, Status, read_set
+from headlessdns.controller.model import Json, OwnerReference, Pod, SetKind, StatefulSet, Status, read_set, selects
 
 CONTAINER = {"name": "main", "image": "example.org/web:1"}
 TEMPLATE: Json = {"metadata": {"labels": {"app": "web"}, "unknown": None}, "spec": {"containers": [CONTAINER]}}
@@ -680,3 +680,21 @@ def test_read_time() -> None:
     """Times of the API are in UTC, with or without fractions of a second."""
     assert model.read_time("2026-01-01T12:00:00Z") == NOON_S
     assert model.read_time("2026-01-01T12:00:00.250000Z") == NOON_S + 0.25
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        pytest.param(None, False, id="none"),
+        pytest.param({}, True, id="an empty one"),
+        pytest.param({"matchLabels": {"app": "web"}}, True, id="a label"),
+        pytest.param({"matchLabels": {"app": "db"}}, False, id="another value"),
+        pytest.param({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}, True, id="a label less"),
+        pytest.param(
+            {"matchExpressions": [{"key": "app", "operator": "Is", "values": ["web"]}]}, False, id="unreadable"
+        ),
+    ],
+)
+def test_selects(selector: dict[str, Any] | None, expected: bool) -> None:
+    """No selector selects nothing, an empty one everything, and one that cannot be read nothing."""
+    assert selects(selector, {"app": "web"}) is expected
